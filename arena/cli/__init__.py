@@ -1,0 +1,1 @@
+"""The command `arena`: one small file per command."""

@@ -1,0 +1,1 @@
+"""The nouns: environments, agents, models, tasks, episodes, and the contract they keep."""

@@ -1,0 +1,143 @@
+"""Tasks and suites: what the episodes of an evaluation are about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from arena.core.errors import BadSuite
+from arena.core.seeds import Split, split_of_seed
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one episode is about. Several episodes of one task are a group.
+
+    Attributes:
+        env: environment id, such as `arena/Maze-v0`.
+        seed: seed of the environment.
+        params: keyword arguments of the environment's constructor.
+        name: one of the environment's named tasks, handed over as `options={"task": name}`; None where there are none.
+        max_turns: the engine truncates the episode after this many turns; None for no limit.
+    """
+
+    env: str
+    seed: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    max_turns: int | None = None
+
+    @property
+    def split(self) -> Split:
+        """Whether this is a task to train or to evaluate on."""
+        return split_of_seed(self.seed)
+
+    @property
+    def key(self) -> str:
+        """Names the task in records and tables: `arena/Maze-v0[size=5]#name@seed`. The turn limit is part of it."""
+        params = ",".join(f"{k}={json.dumps(self.params[k], sort_keys=True)}" for k in sorted(self.params))
+        limit = f"!{self.max_turns}" if self.max_turns is not None else ""
+        name = f"#{self.name}" if self.name is not None else ""
+        return f"{self.env}{f'[{params}]' if params else ''}{name}@{self.seed}{limit}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object that `Task(**…)` reads back."""
+        return {
+            "env": self.env,
+            "seed": self.seed,
+            "params": dict(self.params),
+            "name": self.name,
+            "max_turns": self.max_turns,
+        }
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A named list of tasks.
+
+    Attributes:
+        proved: an oracle scores 1 and doing nothing scores 0 on each task; tables mark the other suites.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    proved: bool = False
+    description: str = ""
+
+    @property
+    def hash(self) -> str:
+        """Identifies the tasks and their order (16 hexadecimal digits)."""
+        return hashlib.sha256("\n".join(task.key for task in self.tasks).encode()).hexdigest()[:16]
+
+    @property
+    def envs(self) -> tuple[str, ...]:
+        """The environments, in the order they first occur."""
+        return tuple(dict.fromkeys(task.env for task in self.tasks))
+
+
+_ENTRY_KEYS = {"env", "params", "split", "n", "seed", "seeds", "names", "max_turns"}
+
+
+def load_suite(path: Path) -> Suite:
+    """Read a suite file.
+
+        name = "quickstart"
+        proved = true
+        description = "…"
+
+        [[tasks]]
+        env = "arena/Maze-v0"
+        params = {size = 5}
+        split = "eval"      # tasks drawn from the environment's own task source …
+        n = 10
+        seed = 0
+
+        [[tasks]]
+        env = "arena/Wordle-v0"
+        seeds = [1, 2, 3]   # … or named one by one
+        max_turns = 8
+
+    Raises:
+        BadSuite: says what in the file cannot be used.
+    """
+    try:
+        data = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSuite(f"The suite {path} cannot be read: {error}.") from error
+    unknown = set(data) - {"name", "proved", "description", "tasks"}
+    entries = data.get("tasks")
+    if unknown or not isinstance(entries, list) or not entries:
+        wrong = f"unknown keys {sorted(unknown)}" if unknown else "no [[tasks]]"
+        raise BadSuite(f"The suite {path} has {wrong}. A suite has name, proved, description and [[tasks]].")
+    tasks = tuple(task for entry in entries for task in _expand(path, entry))
+    keys = [task.key for task in tasks]
+    if twice := {key for key in keys if keys.count(key) > 1} if len(set(keys)) < len(keys) else set():
+        raise BadSuite(f"The suite {path} names {sorted(twice)[0]} more than once; use --repeats for several episodes.")
+    return Suite(data.get("name", path.stem), tasks, bool(data.get("proved", False)), data.get("description", ""))
+
+
+def _expand(path: Path, entry: Mapping[str, Any]) -> Iterator[Task]:
+    from arena.core import registry
+
+    unknown = set(entry) - _ENTRY_KEYS
+    if unknown or "env" not in entry:
+        wrong = f"the unknown keys {sorted(unknown)}" if unknown else "no env"
+        raise BadSuite(f"A [[tasks]] entry of {path} has {wrong}. Its keys are {', '.join(sorted(_ENTRY_KEYS))}.")
+    env, params = entry["env"], entry.get("params", {})
+    limit = entry.get("max_turns")
+    if "seeds" in entry:
+        default = registry.registration(env).max_turns
+        for name in entry.get("names", [None]):
+            for seed in entry["seeds"]:
+                yield Task(env, seed, params, name, limit if limit is not None else default)
+        return
+    for task in registry.tasks(env, entry.get("split", "eval"), entry.get("n", 10), entry.get("seed", 0), params):
+        yield task if limit is None else Task(task.env, task.seed, task.params, task.name, limit)

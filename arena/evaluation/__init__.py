@@ -1,0 +1,1 @@
+"""Suites run and scored: statistics, comparison, report."""

@@ -1,0 +1,1 @@
+"""Run folders: append, read, resume, query."""

@@ -1,0 +1,1 @@
+"""Recorded episodes run again: verify, fork."""

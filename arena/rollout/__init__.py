@@ -1,0 +1,1 @@
+"""One engine that runs agents in environments, with limits, and writes records."""

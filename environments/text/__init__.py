@@ -1,0 +1,1 @@
+"""Text games, all offline, each with an oracle, a floor and a proved suite."""
