@@ -7,10 +7,13 @@ ranges into that table, and a call's prompt ids are "the first n ids of an earli
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from arena.core.errors import RecordDamaged
 from arena.core.messages import (
     Completion,
     ImagePart,
@@ -70,6 +73,18 @@ class Ids(Record):
     n: int = 0
     new: tuple[int, ...] = ()
 
+    def written_out(self, calls: Sequence[tuple[Ids | None, tuple[int, ...] | None]]) -> tuple[int, ...]:
+        """The ids themselves, given the prompt ids and the sampled ids of all calls."""
+        pieces, call, n = [self.new], self.call, self.n
+        while call is not None and n > 0:
+            prompt, sampled = calls[call]
+            if prompt is None or sampled is None:
+                raise RecordDamaged(f"Token ids refer to call {call}, which has none.")
+            length = prompt.n + len(prompt.new)
+            pieces += [sampled[: max(n - length, 0)], prompt.new[: max(n - prompt.n, 0)]]
+            call, n = prompt.call, min(n, prompt.n)
+        return tuple(chain.from_iterable(reversed(pieces)))
+
 
 class Failure(Record):
     """What went wrong, for the four outcomes that are errors."""
@@ -87,7 +102,9 @@ class Call(Record):
     Attributes:
         role: `chosen` calls made the action; `rejected` and `auxiliary` ones do not train; other
             names are the environment's roles (a simulated user, a judge).
-        prompt: ranges [start, stop) into the episode's messages.
+        extends: an earlier call that the prompt goes on with: its prompt and its answer come first.
+        prompt: ranges [start, stop) into the episode's messages, after those; `Episode.prompt` joins both.
+        after: the call whose completion the request named, so that its ids stand as they are.
         message: index of the answer in the episode's messages; None if the request failed.
         prompt_ids: the exact ids of the prompt, where the back end gives them.
         token_ids, logprobs: the n sampled ids and their log-probabilities (nats).
@@ -97,6 +114,7 @@ class Call(Record):
 
     role: str = "chosen"
     model: str
+    extends: int | None = None
     prompt: tuple[tuple[int, int], ...]
     after: int | None = None
     message: int | None = None
@@ -131,6 +149,7 @@ class Turn(Record):
         reward: the evaluated player's; `rewards` has all players' where there are several.
         info: the environment's info about this action, without the keys kept as fields here.
         notes: remarks of the agent and the engine (a dropped image, replaced characters).
+        snapshot: the environment's state before this turn, as the SHA-256 of a file under `blobs/`.
     """
 
     index: int
@@ -151,6 +170,7 @@ class Turn(Record):
     calls: tuple[Call, ...] = ()
     notes: tuple[UnicodeText, ...] = ()
     timing: Timing = Timing()
+    snapshot: str | None = None
 
     @property
     def text(self) -> str:
@@ -184,6 +204,7 @@ class Episode(Record):
         briefs: player -> what it was told, as the environment gave it.
         instance: names the generated content, where the environment says so.
         messages: every message of every call, once.
+        unfinished_calls: calls of a turn that never came to an action.
         state_key: the state shown by `final_observation`.
         limit: for `truncated`: which limit (turns, tokens, cost, time, context, environment).
         score, success: None where the outcome is unscored.
@@ -203,6 +224,7 @@ class Episode(Record):
     tools: tuple[Tool, ...] = ()
     messages: tuple[Message, ...] = ()
     turns: tuple[Turn, ...] = ()
+    unfinished_calls: tuple[Call, ...] = ()
     final_observation: tuple[ObservationPart, ...] = ()
     final_results: tuple[UnicodeText, ...] = ()
     state_key: str | None = None
@@ -234,18 +256,23 @@ class Episode(Record):
 
     @property
     def calls(self) -> list[Call]:
-        """All calls, in order: `Ids.call` and `Call.after` index this list."""
-        return [call for turn in self.turns for call in turn.calls]
+        """All calls, in order: `Ids.call`, `Call.after` and `Call.extends` index this list."""
+        return [*(call for turn in self.turns for call in turn.calls), *self.unfinished_calls]
 
     def prompt(self, call: Call) -> tuple[Message, ...]:
-        """The messages a call was asked with."""
-        return tuple(m for start, stop in call.prompt for m in self.messages[start:stop])
+        """The messages a call was asked with, all of them."""
+        calls = self.calls if call.extends is not None else []
+        ranges = list(reversed(call.prompt))
+        while call.extends is not None:
+            call = calls[call.extends]
+            if call.message is not None:
+                ranges.append((call.message, call.message + 1))
+            ranges += reversed(call.prompt)
+        return tuple(m for start, stop in reversed(ranges) for m in self.messages[start:stop])
 
     def ids(self, ids: Ids) -> tuple[int, ...]:
         """Token ids written out."""
-        if ids.call is None:
-            return ids.new
-        return (*self.sequence(self.calls[ids.call])[: ids.n], *ids.new)
+        return ids.written_out([(call.prompt_ids, call.token_ids) for call in self.calls])
 
     def sequence(self, call: Call) -> tuple[int, ...]:
         """The ids of a call's prompt followed by the sampled ones (empty where the back end gave none)."""
