@@ -1,0 +1,107 @@
+"""What every test may use: `require`, `rotating`, the marks, and hypothesis without deadlines."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+
+import hypothesis
+import pytest
+from rotation import rotating, rotation
+
+__all__ = ["require", "rotating"]
+
+# Before anything heavy is imported: no test asks the network for a model, and threads do not outnumber the cores.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+hypothesis.settings.register_profile("laptop", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") or os.environ.get("ARENA_REQUIRE") else "laptop")
+
+MARKS = {"slow": "takes more than a few seconds: runs only with ARENA_FULL=1 (make test-full)"}
+
+
+def _runs(*command: str) -> bool:
+    found = shutil.which(command[0]) is not None
+    return found and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _cuda() -> bool:
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+PROBES: dict[str, tuple[Callable[[], bool], str]] = {
+    "bwrap": (lambda: _runs("bwrap", "--ro-bind", "/", "/", "true"), "apt-get install bubblewrap"),
+    "chromium": (lambda: any(map(shutil.which, ("chromium", "google-chrome"))), "apt-get install chromium"),
+    "cuda": (_cuda, "a machine with an NVIDIA GPU, and pip install torch"),
+    "docker": (lambda: _runs("docker", "info"), "https://docs.docker.com/engine/install"),
+    "java": (lambda: _runs("java", "-version"), "apt-get install default-jre-headless"),
+    "netns": (lambda: _runs("unshare", "-rn", "true"), "a kernel that allows user namespaces, and util-linux"),
+    "textworld": (lambda: importlib.util.find_spec("textworld") is not None, 'pip install "arena-gym[text]"'),
+    "torch": (lambda: importlib.util.find_spec("torch") is not None, 'pip install "arena-gym[train]"'),
+    "transformers": (lambda: importlib.util.find_spec("transformers") is not None, 'pip install "arena-gym[train]"'),
+}
+"""name -> (is it here?, how to get it)"""
+
+ONLY_BY_NAME = {"cuda", "docker"}
+"""What `ARENA_REQUIRE=all` does not ask of a machine; `ARENA_REQUIRE=all,cuda` does."""
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[str], None]:
+    """`require("bwrap")`: skip this test where a prerequisite is missing, or fail where `ARENA_REQUIRE` insists on it.
+
+    Names other than those of `PROBES` are programs or importable packages.
+    """
+    found: dict[str, bool] = {}
+
+    def needs(name: str) -> None:
+        anything = (lambda: bool(shutil.which(name) or importlib.util.find_spec(name)), f"install {name}")
+        probe, install = PROBES.get(name, anything)
+        if name not in found:
+            found[name] = probe()
+        if found[name]:
+            return
+        message = f"{name} is not available. To get it: {install}"
+        insisted = os.environ.get("ARENA_REQUIRE", "").split(",")
+        if name in insisted or ("all" in insisted and name not in ONLY_BY_NAME):
+            pytest.fail(f"{message} (ARENA_REQUIRE={os.environ['ARENA_REQUIRE']} does not let this test skip)")
+        pytest.skip(message)
+
+    return needs
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks, and fix the rotation so that worker processes agree on it across midnight."""
+    for name, meaning in MARKS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+    number = rotation()
+    if number is not None:
+        os.environ["ARENA_ROTATION"] = str(number)
+
+
+def pytest_report_header() -> str:
+    """Say which part of the large suites runs."""
+    number = rotation()
+    if number is None:
+        return "arena: the large suites run whole (ARENA_FULL=1)"
+    return (
+        f"arena: rotation {number} of the large suites (repeat it with ARENA_ROTATION={number}; ARENA_FULL=1 runs all)"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave slow tests to the full run."""
+    if rotation() is not None:
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: runs with ARENA_FULL=1"))
