@@ -74,7 +74,10 @@ class Session(Protocol):
 class Agent(Protocol):
     """Makes a session per episode. `str(spec)` rebuilds it in any process."""
 
-    spec: str
+    @property
+    def spec(self) -> str:
+        """What rebuilds this agent (a plain attribute will do)."""
+        ...
 
     def start(self, brief: Brief, seed: int) -> Session:
         """Begin an episode; all the session's randomness comes from `seed`."""

@@ -2,11 +2,15 @@
 
 KIND:NAME[@URL][,key=value…]      openai:qwen3@http://localhost:8000/v1,timeout=30
 KIND[:key=value,…]                best_of_n:n=8
+MODULE:CLASS[,key=value…]         my_package.agents:Greedy,n=3   (an agent of one's own)
 FOLDER                            ./my-model   (means hf:./my-model)
+
+A value that begins with `"` or `[` is JSON and may hold commas: stop=["Observation:", "User:"].
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -18,7 +22,9 @@ from arena.core.errors import BadSpec
 OptionValue = str | int | float | bool | None
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*\Z")
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _KEY = re.compile(r"[a-z][a-z0-9_]*\Z")
+_JSON = re.compile(r'[a-z][a-z0-9_]*=(?=["\[])')
 _URL = re.compile(r"@(?=https?://)")
 
 
@@ -39,7 +45,7 @@ class Spec:
             BadSpec: says which part cannot be read and shows the form expected.
         """
         kind, colon, rest = line.partition(":")
-        if not _KIND.match(kind):
+        if not (_KIND.match(kind) or (colon and _MODULE.match(kind))):
             if line and Path(line).is_dir():
                 return cls("hf", line)
             raise BadSpec(
@@ -48,7 +54,7 @@ class Spec:
             )
         if not colon and "/" not in line and Path(line).is_dir() and (Path(line) / "config.json").exists():
             return cls("hf", line)
-        first, *others = rest.split(",") if rest else [""]
+        first, *others = _parts(rest)
         key, equals, _ = first.partition("=")
         if equals and _KEY.match(key):
             first, others = "", [first, *others]
@@ -59,6 +65,22 @@ class Spec:
         head = self.name + (f"@{self.url}" if self.url else "")
         parts = ([head] if head else []) + [f"{k}={_write(v)}" for k, v in self.options.items()]
         return f"{self.kind}:{','.join(parts)}" if parts else self.kind
+
+
+def _parts(text: str) -> list[str]:
+    """Cut at the commas that stand outside JSON values."""
+    parts: list[str] = []
+    start = 0
+    while True:
+        end = start
+        if value := _JSON.match(text, start):
+            with contextlib.suppress(ValueError, RecursionError):
+                end = json.JSONDecoder().raw_decode(text, value.end())[1]
+        comma = text.find(",", end)
+        if comma < 0:
+            return [*parts, text[start:]]
+        parts.append(text[start:comma])
+        start = comma + 1
 
 
 def _option(line: str, part: str) -> tuple[str, OptionValue]:
@@ -78,4 +100,6 @@ def read_value(text: str) -> OptionValue:
 
 
 def _write(value: OptionValue) -> str:
-    return value if isinstance(value, str) and read_value(value) == value else json.dumps(value)
+    if isinstance(value, str) and read_value(value) == value and len(_parts(f"key={value}")) == 1:
+        return value
+    return json.dumps(value, ensure_ascii=False)
