@@ -57,6 +57,8 @@ class Info(TypedDict, total=False):
     """one text per tool call of the action just taken."""
     rewards: dict[str, float]
     """several players: each one's reward for this step."""
+    limit: str
+    """at the end, where the environment itself truncated: which limit, in a word."""
     success: bool
     """at the end: whether the task was solved."""
     score: float

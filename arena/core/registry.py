@@ -41,6 +41,7 @@ class Registration:
         volatile: pattern -> why it may differ between two runs of the same actions.
         replay: "exact", or "none: reason".
         roles: models the environment asks for (a simulated user, a judge).
+        reset_seconds: CPU time that a reset may take once it is warm; the contract check holds it to that.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Registration:
     volatile: Mapping[str, str] = field(default_factory=dict)
     replay: str = "exact"
     roles: tuple[str, ...] = ()
+    reset_seconds: float = 5.0
 
 
 _environments: dict[str, Registration] = {}
@@ -153,7 +155,11 @@ def make(id: str, **params: Any) -> gymnasium.Env[Any, str]:
 
 def make_raw(id: str, **params: Any) -> Any:
     """The bare environment object: an `Env`, or an `AsyncEnv` where the execution class says so."""
-    known = registration(id)
+    return instantiate(registration(id), params)
+
+
+def instantiate(known: Registration, params: Mapping[str, Any]) -> Any:
+    """As `make_raw`, for a registration at hand (a worker process has not registered what a script did)."""
     with _Explained(known):
         return load(known.entry_point)(**params)
 
