@@ -13,6 +13,14 @@ register(
     suite="guess-number",
 )
 register(
+    "arena/KeyDoor-v0",
+    "arena.environments.text.keydoor:KeyDoor",
+    summary="Fetch the right key and carry it to a locked door many rooms away; the only reward comes at the end.",
+    max_turns=44,
+    source="arena.environments.text.keydoor:tasks",
+    suite="keydoor",
+)
+register(
     "arena/LightsOut-v0",
     "arena.environments.text.lights_out:LightsOut",
     summary="Turn all lights off; a press switches a light and its neighbours. Draws its board.",
@@ -21,10 +29,42 @@ register(
     suite="lights-out",
 )
 register(
+    "arena/Maze-v0",
+    "arena.environments.text.maze:Maze",
+    summary="Walk to a goal, told its position, one's own and the walls; LMRL-Gym's mazes and generated ones.",
+    max_turns=72,
+    source="arena.environments.text.maze:maze_tasks",
+    suite="maze",
+)
+register(
+    "arena/MazePartial-v0",
+    "arena.environments.text.maze:MazePartial",
+    summary="Walk to a goal in a maze, told only the walls next to one.",
+    max_turns=72,
+    source="arena.environments.text.maze:partial_tasks",
+    suite="maze",
+)
+register(
     "arena/NoughtsAndCrosses-v0",
     "arena.environments.text.noughts_and_crosses:NoughtsAndCrosses",
     summary="Noughts and crosses (tic-tac-toe) for two players, from positions that x can win.",
     max_turns=27,
     source="arena.environments.text.noughts_and_crosses:tasks",
     suite="noughts-and-crosses",
+)
+register(
+    "arena/Wordle-v0",
+    "arena.environments.text.wordle:Wordle",
+    summary="Find a hidden five-letter word in six guesses; each is answered by marks for its letters.",
+    max_turns=12,
+    source="arena.environments.text.wordle:tasks",
+    suite="wordle",
+    secret="arena.environments.text.wordle:secret",
+)
+register(
+    "arena/WordleRedraw-v0",
+    "arena.environments.text.wordle:WordleRedraw",
+    summary="LMRL-Gym's Wordle: the hidden word is drawn anew every turn among those that agree with all marks.",
+    suite="wordle",
+    secret="arena.environments.text.wordle:secret",
 )
