@@ -1,0 +1,232 @@
+"""From messages to token ids through a model's chat template: token in, token out.
+
+A conversation is a growing sequence of ids. What was sampled stays as it was sampled; between two
+answers come the ids of what the template writes after an answer (the end of its turn), the messages
+since, and the opening of the next answer. That text is found by rendering the conversation twice: up
+to the answer, and with a mark in the answer's place followed by the new messages. Where the second
+rendering does not begin with the first, or writes something before the mark, the template does not
+keep its prefix (it drops past reasoning, for example), and the conversation starts afresh: it is
+rendered and encoded whole.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from arena.agents.models._answer import CLOSE, OPEN
+from arena.core.errors import UsageError
+from arena.core.messages import (
+    Completion,
+    ImagePart,
+    Message,
+    ReasoningPart,
+    TextPart,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+)
+
+_MARK, _THOUGHT = "Answer7Mark3", "Thought5Mark9"
+"""Stand for an answer and its reasoning; a conversation that contains them starts afresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The ids an answer is sampled after.
+
+    Attributes:
+        ids: all of them.
+        kept: the first `kept` are the ids of an earlier completion, exactly; 0 for a fresh start.
+        thinking: the prompt ends inside the reasoning that the template opened.
+    """
+
+    ids: tuple[int, ...]
+    kept: int
+    thinking: bool
+
+
+class ChatEncoder:
+    """Encodes conversations for one tokenizer and its chat template."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        # Fast tokenizers refuse to be used by two threads at once, and the sampler's thread decodes too.
+        self._lock = threading.Lock()
+        template = tokenizer.chat_template
+        source = template if isinstance(template, str) else json.dumps(template)
+        self.takes_tools = "tools" in source
+        self._separate_reasoning = "reasoning_content" in source
+        self._merge_system = False
+
+    def encode(self, messages: Sequence[Message], tools: Sequence[Tool], after: Completion | None) -> Prompt:
+        """The prompt of the next answer.
+
+        Args:
+            messages: the whole conversation, or with `after` what came since.
+            tools: shown to the model by the template.
+            after: an earlier completion. One without ids (from another back end) starts afresh.
+
+        Raises:
+            UsageError: images, tools the template cannot show, messages it refuses, or an `after`
+                that does not know its conversation.
+        """
+        if tools and not self.takes_tools:
+            raise UsageError(
+                "This model's chat template shows no tools. Let the agent write its actions as text, or "
+                "use a model whose chat_template.jinja has a part for `tools`."
+            )
+        shown = [_schema(tool) for tool in tools] or None
+        if after is None:
+            return self._fresh(messages, shown)
+        if not after.history:
+            raise UsageError("`after` is a completion that does not know its conversation; see Completion.following.")
+        *earlier, answer = after.history
+        if after.prompt_ids is not None and after.token_ids is not None:
+            suffix = self._continuation(earlier, answer, messages, shown)
+            if suffix is not None:
+                return self._continued((*after.prompt_ids, *after.token_ids), suffix)
+        return self._fresh((*after.history, *messages), shown)
+
+    def turn_end(self) -> int | None:
+        """The special token this template closes an answer with, where it has one."""
+        asked = {"role": "user", "content": "Question"}
+        try:
+            closed = self._render([asked, {"role": "assistant", "content": _MARK}], None, opening=False)
+        except UsageError:
+            return None
+        ids = self._ids(closed.partition(_MARK)[2])
+        return ids[0] if ids and ids[0] in self._tokenizer.all_special_ids else None
+
+    def _fresh(self, messages: Sequence[Message], tools: list[dict[str, Any]] | None) -> Prompt:
+        text = self._render(self._plain(messages), tools)
+        return Prompt(tuple(self._ids(text)), 0, _opens_reasoning(text))
+
+    def _continued(self, before: tuple[int, ...], suffix: str) -> Prompt:
+        ids = self._ids(suffix)
+        if ids and before and ids[0] == before[-1]:
+            # The answer sampled its own end of turn.
+            ids = ids[1:]
+        return Prompt((*before, *ids), len(before), _opens_reasoning(suffix))
+
+    def _continuation(
+        self,
+        earlier: Sequence[Message],
+        answer: Message,
+        messages: Sequence[Message],
+        tools: list[dict[str, Any]] | None,
+    ) -> str | None:
+        """The text between an answer's content and the next answer, or None where the prefix is not kept."""
+        conversation = self._plain([*earlier, answer, *messages])
+        position = len(self._plain(earlier))
+        thought = any(isinstance(part, ReasoningPart) for part in answer.parts)
+        conversation[position] = self._assistant(_MARK, _THOUGHT if thought else None, [])
+        before = self._render(conversation[:position], tools)
+        whole = self._render(conversation, tools)
+        if not whole.startswith(before) or whole.count(_MARK) != 1:
+            return None
+        written, _, suffix = whole[len(before) :].partition(_MARK)
+        kept = written.count(_THOUGHT) == 1 if thought else not written
+        return suffix if kept else None
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of sampled ids, special tokens left out; incomplete bytes become U+FFFD."""
+        with self._lock:
+            return str(self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _ids(self, text: str) -> list[int]:
+        with self._lock:
+            return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _render(
+        self, conversation: list[dict[str, Any]], tools: list[dict[str, Any]] | None, *, opening: bool = True
+    ) -> str:
+        """The template's text, with the opening of the next answer at its end."""
+        from jinja2 import TemplateError
+
+        if self._merge_system:
+            conversation = _merged(conversation)
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    conversation, tools=tools, tokenize=False, add_generation_prompt=opening
+                )
+            )
+        except (TemplateError, TypeError, ValueError, KeyError, IndexError) as error:
+            if not self._merge_system and conversation and conversation[0]["role"] == "system":
+                # Some templates refuse the system role: it then opens the first user message.
+                self._merge_system = True
+                return self._render(conversation, tools, opening=opening)
+            raise UsageError(f"The model's chat template refuses this conversation: {error}") from error
+
+    def _plain(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """Messages in the form chat templates read."""
+        names: dict[str, str] = {}
+        plain: list[dict[str, Any]] = []
+        for message in messages:
+            if message.role == "assistant":
+                calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
+                names.update((call.id, call.name) for call in calls)
+                thoughts = [part.text for part in message.parts if isinstance(part, ReasoningPart)]
+                plain.append(self._assistant(message.text, "".join(thoughts) if thoughts else None, calls))
+            else:
+                plain += _others(message, names)
+        return plain
+
+    def _assistant(self, text: str, reasoning: str | None, calls: Sequence[ToolCallPart]) -> dict[str, Any]:
+        plain: dict[str, Any] = {"role": "assistant", "content": text}
+        if reasoning is not None and self._separate_reasoning:
+            plain["reasoning_content"] = reasoning
+        elif reasoning is not None:
+            plain["content"] = f"{OPEN}{reasoning}{CLOSE}{text}"
+        if calls:
+            plain["tool_calls"] = [
+                {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": _arguments(c.arguments)}}
+                for c in calls
+            ]
+        return plain
+
+
+def _opens_reasoning(text: str) -> bool:
+    return text.rstrip().endswith(OPEN)
+
+
+def _schema(tool: Tool) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
+
+
+def _arguments(written: str) -> Any:
+    """Arguments as an object where they are one: templates write them as JSON themselves."""
+    try:
+        value = json.loads(written)
+    except (ValueError, RecursionError):
+        return written
+    return value if isinstance(value, dict) else written
+
+
+def _others(message: Message, names: dict[str, str]) -> list[dict[str, Any]]:
+    """A message that is not the model's: each tool result on its own, then the text."""
+    if any(isinstance(part, ImagePart) for part in message.parts):
+        raise UsageError("This local model reads no images. Leave them out of its messages.")
+    results = [part for part in message.parts if isinstance(part, ToolResultPart)]
+    plain: list[dict[str, Any]] = [
+        {"role": "tool", "content": part.text, "tool_call_id": part.id, "name": names.get(part.id, "")}
+        for part in results
+    ]
+    if not results or any(isinstance(part, TextPart) for part in message.parts):
+        plain.append({"role": message.role, "content": message.text})
+    return plain
+
+
+def _merged(conversation: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A conversation whose system text opens its first user message."""
+    if not conversation or conversation[0]["role"] != "system":
+        return conversation
+    system, *rest = conversation
+    if rest and rest[0]["role"] == "user":
+        return [{"role": "user", "content": f"{system['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
+    return [{"role": "user", "content": system["content"]}, *rest]
