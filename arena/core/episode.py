@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from arena.core.errors import RecordDamaged
+from arena.core.jsondata import JsonObject
 from arena.core.messages import (
     Completion,
     ImagePart,
@@ -42,8 +43,8 @@ class TaskRecord(Record):
 
     env: str
     seed: int
-    params: dict[str, Any] = {}
-    name: str | None = None
+    params: JsonObject = {}
+    name: UnicodeText | None = None
     max_turns: int | None = None
 
     @property
@@ -55,7 +56,7 @@ class TaskRecord(Record):
 class Key(Record):
     """Names an episode in its run: (task, repeat, step) and the attempt; the newest attempt counts."""
 
-    task: str
+    task: UnicodeText
     repeat: int = 0
     step: int = 0
     attempt: int = 0
@@ -90,7 +91,7 @@ class Failure(Record):
     """What went wrong, for the four outcomes that are errors."""
 
     boundary: Literal["agent", "environment", "infrastructure", "harness"]
-    type: str
+    type: UnicodeText
     message: UnicodeText
     trace: UnicodeText = ""
     turn: int
@@ -125,7 +126,7 @@ class Call(Record):
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     logprob_kind: Literal["raw", "sampled"] | None = None
-    policy_version: str | None = None
+    policy_version: UnicodeText | None = None
     seconds: float = 0.0
     cost: float | None = None
     cached_response: bool = False
@@ -153,20 +154,20 @@ class Turn(Record):
     """
 
     index: int
-    player: str = "agent"
+    player: UnicodeText = "agent"
     observation: tuple[ObservationPart, ...]
     results: tuple[UnicodeText, ...] = ()
-    state_key: str | None = None
+    state_key: UnicodeText | None = None
     action: UnicodeText
     forced: bool = False
     executed: UnicodeText | None = None
     valid: bool | None = None
     error: UnicodeText | None = None
     reward: float = 0.0
-    rewards: dict[str, float] | None = None
+    rewards: dict[UnicodeText, float] | None = None
     terminated: bool = False
     truncated: bool = False
-    info: dict[str, Any] = {}
+    info: JsonObject = {}
     calls: tuple[Call, ...] = ()
     notes: tuple[UnicodeText, ...] = ()
     timing: Timing = Timing()
@@ -183,7 +184,7 @@ class Conclusion(Record):
 
     reason: str
     reward: float = 0.0
-    info: dict[str, Any] = {}
+    info: JsonObject = {}
 
 
 class Parent(Record):
@@ -216,24 +217,24 @@ class Episode(Record):
     key: Key
     task: TaskRecord
     seed: int
-    agents: dict[str, str]
-    models: dict[str, str] = {}
+    agents: dict[UnicodeText, UnicodeText]
+    models: dict[UnicodeText, UnicodeText] = {}
     env_version: str = ""
-    briefs: dict[str, dict[str, Any]] = {}
-    instance: str | None = None
+    briefs: dict[UnicodeText, JsonObject] = {}
+    instance: UnicodeText | None = None
     tools: tuple[Tool, ...] = ()
     messages: tuple[Message, ...] = ()
     turns: tuple[Turn, ...] = ()
     unfinished_calls: tuple[Call, ...] = ()
     final_observation: tuple[ObservationPart, ...] = ()
     final_results: tuple[UnicodeText, ...] = ()
-    state_key: str | None = None
+    state_key: UnicodeText | None = None
     conclusion: Conclusion | None = None
     outcome: Outcome
     limit: str | None = None
     failure: Failure | None = None
     score: float | None = None
-    scores: dict[str, float] | None = None
+    scores: dict[UnicodeText, float] | None = None
     success: bool | None = None
     usage: Usage = Usage()
     cost: float | None = 0.0

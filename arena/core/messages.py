@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
+from arena.core.jsondata import JsonObject
 from arena.core.text import clean
 
 
@@ -50,21 +51,28 @@ class ImagePart(Record):
         self._data = data
         return self
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same image, the bytes at hand or not."""
+        return isinstance(other, ImagePart) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
 
 class ReasoningPart(Record):
     """What a model thought before it answered, with the provider's own data kept as it came."""
 
     type: Literal["reasoning"] = "reasoning"
     text: UnicodeText = ""
-    opaque: dict[str, Any] | None = None
+    opaque: JsonObject | None = None
 
 
 class ToolCallPart(Record):
     """One tool call: `arguments` is the raw text the model wrote, parsed or not."""
 
     type: Literal["tool_call"] = "tool_call"
-    id: str
-    name: str
+    id: UnicodeText
+    name: UnicodeText
     arguments: UnicodeText
 
 
@@ -72,7 +80,7 @@ class ToolResultPart(Record):
     """What one tool call returned."""
 
     type: Literal["tool_result"] = "tool_result"
-    id: str
+    id: UnicodeText
     text: UnicodeText
 
 
@@ -103,10 +111,10 @@ class Tool(Record):
     names in braces: `move {direction}`.
     """
 
-    name: str
-    description: str
-    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
-    template: str | None = None
+    name: UnicodeText
+    description: UnicodeText
+    parameters: JsonObject = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    template: UnicodeText | None = None
 
 
 class Sampling(Record):
@@ -116,7 +124,7 @@ class Sampling(Record):
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=1)
-    stop: tuple[str, ...] = ()
+    stop: tuple[UnicodeText, ...] = ()
     seed: int | None = None
     logprobs: bool = False
 
@@ -158,7 +166,7 @@ class Completion(Record):
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     logprob_kind: Literal["raw", "sampled"] | None = None
-    policy_version: str | None = None
+    policy_version: UnicodeText | None = None
     cost: float | None = None
     cached_response: bool = False
     _history: tuple[Message, ...] = PrivateAttr(default=())

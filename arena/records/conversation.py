@@ -28,6 +28,7 @@ class ConversationTable:
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
+        self._taken = 0
         self._by_identity: dict[int, int] = {}
         self._by_content: dict[Any, int] = {}
         self._links: list[tuple[int | None, tuple[int, ...], int | None]] = []
@@ -43,6 +44,12 @@ class ConversationTable:
     def messages(self) -> tuple[Message, ...]:
         """Every message of every call, once: the episode's table."""
         return tuple(self._messages)
+
+    def take_new(self) -> tuple[Message, ...]:
+        """The messages that came into the table since this was last asked, for the journal."""
+        new = tuple(self._messages[self._taken :])
+        self._taken = len(self._messages)
+        return new
 
     def add_call(
         self,
