@@ -4,17 +4,20 @@
     anthropic:NAME[@URL][,key=value…]    Anthropic's messages API
     hf:FOLDER[,key=value…]               local weights through transformers
     scripted:FILE.json or scripted:echo  fixed answers, for tests, benchmarks and demonstrations
+    MODULE:CLASS[,key=value…]            a model of one's own
 
-A kind of model is a class that is registered by name (`arena.core.registry.MODELS.register`, or an entry
-point in the group `arena.models`) and has the class method `from_spec(spec: Spec) -> Model`. It reads the
-options it knows, raises `BadSpec` for the ones it does not, and `str(model.spec)` builds an equal model in
-any process. Nothing is loaded or connected before the first `complete`, unless the options say otherwise.
+A kind of model is a class with the class method `from_spec(spec: Spec) -> Model`, known by a name
+(`arena.core.registry.MODELS.register`, or an entry point in the group `arena.models`) or by where it is. It
+reads the options it knows, raises `BadSpec` for those it does not, and building from `model.spec` makes an
+equal model in any process.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import importlib
+from typing import TYPE_CHECKING, Any, cast
 
+from arena.core.errors import UnknownName
 from arena.core.registry import MODELS
 from arena.core.specs import Spec
 
@@ -34,4 +37,24 @@ def build(spec: str | Spec) -> Model:
         UsageError: something it needs is not set, such as the variable that holds a key.
     """
     parsed = Spec.parse(spec) if isinstance(spec, str) else spec
-    return cast("Model", MODELS.load(parsed.kind).from_spec(parsed))  # type: ignore[attr-defined]
+    return cast("Model", _find(parsed).from_spec(parsed))
+
+
+def _find(spec: Spec) -> Any:
+    """The class a spec names, registered or one's own."""
+    try:
+        return MODELS.load(spec.kind)
+    except UnknownName:
+        if not spec.name:
+            raise
+    try:
+        module = importlib.import_module(spec.kind)
+    except ModuleNotFoundError as error:
+        if not f"{spec.kind}.".startswith(f"{error.name}."):
+            raise
+        raise UnknownName("kind of model", spec.kind, MODELS.names()) from None
+    found = getattr(module, spec.name, None)
+    if not hasattr(found, "from_spec"):
+        classes = [name for name, value in vars(module).items() if hasattr(value, "from_spec")]
+        raise UnknownName(f"model in the module {spec.kind}", spec.name, classes)
+    return found

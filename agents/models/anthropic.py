@@ -1,0 +1,119 @@
+"""Anthropic's messages API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from arena.agents.models._anthropic_wire import mark_cache_points, read_reply, write_conversation, write_tools
+from arena.agents.models._http import Json
+from arena.agents.models._key import Key
+from arena.agents.models._options import Options
+from arena.agents.models._remote import Provider, Remote
+from arena.core.errors import UsageError
+from arena.core.model import Traits, conversation
+
+if TYPE_CHECKING:
+    from arena.core.messages import Completion, Message, Sampling, Tool
+    from arena.core.specs import Spec
+
+__all__ = ["AnthropicModel"]
+
+_ANTHROPIC = Provider(
+    url="https://api.anthropic.com",
+    path="/v1/messages",
+    trimmed=("/messages", "/v1"),
+    key=Key("ANTHROPIC_API_KEY", header="x-api-key", prefix=""),
+    headers={"anthropic-version": "2023-06-01"},
+)
+
+_MAX_TOKENS = 16_384
+"""The API wants a limit; thinking counts against it, so a small one would cut answers off."""
+
+
+class AnthropicModel:
+    """A model behind Anthropic's messages API.
+
+    `anthropic:NAME[@URL][,key=value…]`, by default at https://api.anthropic.com with the key in
+    ANTHROPIC_API_KEY. Where `Sampling.max_tokens` is None, 16384 are allowed. The API takes no seed and gives
+    neither token ids nor log-probabilities. Options beside those of `Remote`:
+
+        cache_points   false: do not mark what Anthropic should cache (true)
+        images         false: the model reads no images (true)
+        tools          false: the model takes no tools (true)
+
+    Thinking is asked for through the request's own fields: `body_thinking__type=adaptive`.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        options = Options(spec)
+        self._remote = Remote(spec, _ANTHROPIC, options)
+        self._cache_points = options.flag("cache_points", True)
+        self.spec = str(spec)
+        self.traits = Traits(
+            identity=spec.name,
+            images=options.flag("images", True),
+            tools=options.flag("tools", True),
+            priced=self._remote.priced,
+        )
+        options.done()
+
+    @classmethod
+    def from_spec(cls, spec: Spec) -> AnthropicModel:
+        """The model a spec names.
+
+        Raises:
+            BadSpec: an option or the URL cannot be read.
+            UsageError: the variable that holds the key is not set.
+        """
+        return cls(spec)
+
+    def __repr__(self) -> str:
+        return f"AnthropicModel({self.spec!r})"
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        tools: Sequence[Tool] = (),
+        after: Completion | None = None,
+    ) -> Completion:
+        """Answer a conversation; see `arena.core.model.Model.complete`.
+
+        Raises:
+            UsageError: log-probabilities were asked for, among others.
+        """
+        if sampling.logprobs:
+            raise UsageError(f"{self.spec} gives no log-probabilities: Anthropic's API has none. Ask without them.")
+        prompt = conversation(messages, after)
+        body = self._body(prompt, sampling, tools)
+        if self._cache_points:
+            mark_cache_points(body, growing=after is not None)
+        answer, cached = await self._remote.ask(prompt, body, sampling, read_reply)
+        return answer.completion(
+            model=self._remote.name,
+            cost=self._remote.cost(answer.usage, cached, answer.written),
+            cached_response=cached,
+        ).following(prompt)
+
+    async def aclose(self) -> None:
+        """Close the connections. A second call does nothing."""
+        await self._remote.aclose()
+
+    def _body(self, prompt: Sequence[Message], sampling: Sampling, tools: Sequence[Tool]) -> Json:
+        system, messages = write_conversation(prompt)
+        body: Json = {
+            "model": self._remote.name,
+            "max_tokens": _MAX_TOKENS if sampling.max_tokens is None else sampling.max_tokens,
+            "messages": messages,
+        }
+        optional = {
+            "system": system or None,
+            "tools": write_tools(tools) or None,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+            "stop_sequences": list(sampling.stop) or None,
+        }
+        body.update({name: value for name, value in optional.items() if value is not None})
+        return body | self._remote.fields
