@@ -1,1 +1,10 @@
 """The command `arena`: one small file per command."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Entry point of the command."""
+    from arena.cli._app import run
+
+    run()

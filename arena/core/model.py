@@ -35,8 +35,15 @@ class Traits:
 class Model(Protocol):
     """A language model behind one method. `str(spec)` rebuilds it in any process, without keys."""
 
-    spec: str
-    traits: Traits
+    @property
+    def spec(self) -> str:
+        """One line that rebuilds it."""
+        ...
+
+    @property
+    def traits(self) -> Traits:
+        """What it can do, and what identifies it."""
+        ...
 
     async def complete(
         self,

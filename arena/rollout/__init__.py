@@ -1,1 +1,8 @@
 """One engine that runs agents in environments, with limits, and writes records."""
+
+from arena.rollout.engine import Engine
+from arena.rollout.jobs import Job, Prefix
+from arena.rollout.limits import Limits
+from arena.rollout.recorder import RecordedModel
+
+__all__ = ["Engine", "Job", "Limits", "Prefix", "RecordedModel"]

@@ -1,0 +1,158 @@
+"""What to evaluate, resolved once, written to `run.toml`, and compared when a run is resumed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from arena.core import registry
+from arena.core.errors import UsageError
+from arena.core.specs import read_value
+from arena.core.task import Suite, Task
+from arena.rollout import Limits
+
+DEFAULT_TASKS = 20
+"""How many tasks are drawn when an environment is evaluated rather than a suite."""
+
+
+class EvalConfig(BaseModel):
+    """An evaluation, as `arena eval` takes it from its options, a `-c` file and `--set`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: str
+    """A suite (name or path of a .toml file) or an environment id."""
+    agent: str = "random"
+    """Agent spec of the evaluated player."""
+    model: str | None = None
+    """Model spec, where the agent needs one."""
+    players: dict[str, str] = {"others": "random"}
+    """Agents of the other players in a game of several; "others" stands for those not named."""
+    params: dict[str, Any] = {}
+    """Constructor parameters, when the target is an environment."""
+    split: Literal["train", "eval"] = "eval"
+    """Which tasks, when the target is an environment."""
+    tasks: int | None = Field(default=None, ge=1)
+    """How many tasks: drawn from an environment (20 unless told), or the first ones of a suite."""
+    task_seed: int = 0
+    """Which tasks are drawn from an environment."""
+    repeats: int = Field(default=1, ge=1)
+    """Episodes of each task."""
+    seed: int = 0
+    """Seed of the run: of the agents, not of the environments."""
+    max_turns: int | None = Field(default=None, ge=1)
+    """Replaces the tasks' own turn limits."""
+    limits: Limits = Limits()
+    """Limits of one episode: tokens, cost, seconds, turn_seconds."""
+    max_cost: float | None = Field(default=None, gt=0)
+    """US dollars after which the run stops."""
+    concurrency: int = Field(default=16, ge=1)
+    """Episodes in flight."""
+    workers: int | None = Field(default=None, ge=1)
+    """Worker processes for environments that need them; one per core unless told."""
+    retries: int = Field(default=1, ge=0)
+    """How often an episode lost to an infrastructure error is tried again at once."""
+    snapshots: bool = False
+    """Keep the environment's state before each turn, so that forks need no re-execution."""
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> EvalConfig:
+        """Validate options.
+
+        Raises:
+            UsageError: names each wrong key and what was expected.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg'][0].lower()}{e['msg'][1:]}" for e in error.errors()
+            )
+            raise UsageError(f"The evaluation cannot be configured like this: {wrong}.") from None
+
+    def suite(self) -> Suite:
+        """The tasks to run.
+
+        Raises:
+            UnknownName, BadSuite, UsageError: the target cannot be resolved.
+        """
+        suite = self._drawn() if self._is_environment() else self._named()
+        if self.max_turns is not None:
+            limited = tuple(Task(t.env, t.seed, t.params, t.name, self.max_turns) for t in suite.tasks)
+            suite = Suite(suite.name, limited, suite.proved, suite.description)
+        return suite
+
+    def _is_environment(self) -> bool:
+        return not self.target.endswith(".toml") and self.target not in registry.suites() and "/" in self.target
+
+    def _named(self) -> Suite:
+        suite = registry.suite(self.target)
+        if self.params:
+            raise UsageError(f"{self.target} is a suite, whose tasks have their own parameters; drop params.")
+        return Suite(suite.name, suite.tasks[: self.tasks], suite.proved, suite.description)
+
+    def _drawn(self) -> Suite:
+        known = registry.registration(self.target)
+        tasks = registry.tasks(self.target, self.split, self.tasks or DEFAULT_TASKS, self.task_seed, self.params)
+        return Suite(known.id, tuple(tasks), proved=False, description=known.summary)
+
+
+def with_settings(values: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
+    """Apply `a.b=c` settings on top of nested options.
+
+    Raises:
+        UsageError: a setting without `=` or through something that is no table.
+    """
+    result: dict[str, Any] = {**values}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        *tables, last = path.split(".")
+        if not equals or not last:
+            raise UsageError(f"--set takes KEY=VALUE, such as limits.seconds=60, not {setting!r}.")
+        place = result
+        for table in tables:
+            inner = place.get(table) or {}
+            if not isinstance(inner, dict):
+                raise UsageError(f"--set {setting}: {table} is not a table.")
+            place[table] = dict(inner)
+            place = place[table]
+        place[last] = read_value(text)
+    return result
+
+
+def versions(envs: tuple[str, ...]) -> dict[str, str]:
+    """Versions that results depend on: Python, Arena, and the package of each environment."""
+    found = {"python": platform.python_version(), "arena-gym": _version("arena-gym"), "numpy": _version("numpy")}
+    for env in envs:
+        package = registry.registration(env).entry_point.split(".")[0].split(":")[0]
+        distributions = importlib.metadata.packages_distributions().get(package, []) if package != "arena" else []
+        found.update({name: _version(name) for name in distributions})
+    return found
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The options of a `-c` file: the `[eval]` table of a run.toml, or the whole file.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    import tomllib
+
+    try:
+        data = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"The configuration {path} cannot be read: {error}.") from error
+    table = data.get("eval", data)
+    return dict(table) if isinstance(table, dict) else {}

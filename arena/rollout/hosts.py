@@ -1,0 +1,206 @@
+"""Where environments run: one asynchronous face over the four execution classes.
+
+`inline` calls the environment on the event loop, `thread` on one thread that lives as long as the
+environment, `process` in a worker process, `async` awaits its coroutines. What an environment raises
+becomes `EnvironmentFailure`, a lost worker `InfrastructureError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar, cast
+
+from arena.core.env import RawObservation, StepResult, ability
+from arena.core.errors import ArenaError, EnvironmentFailure
+from arena.core.registry import Registration, make_raw
+from arena.core.task import Task
+from arena.rollout.workers import WorkerPool
+
+T = TypeVar("T")
+
+
+class Host(Protocol):
+    """One environment, wherever it runs."""
+
+    async def reset(self, seed: int, options: dict[str, Any]) -> tuple[RawObservation, dict[str, Any]]:
+        """As `Env.reset`."""
+        ...
+
+    async def step(self, action: str) -> StepResult:
+        """As `Env.step`."""
+        ...
+
+    async def conclude(self, reason: str) -> tuple[float, dict[str, Any]]:
+        """As `Env.conclude`."""
+        ...
+
+    async def has(self, protocol: type[Any]) -> bool:
+        """Whether the environment has an ability."""
+        ...
+
+    async def use(self, protocol: type[Any], method: str, *args: Any) -> Any:
+        """Call a method of an ability the environment has."""
+        ...
+
+    async def close(self) -> None:
+        """As `Env.close`; a second call does nothing."""
+        ...
+
+
+class InlineHost:
+    """Runs the environment where it is called: for pure Python that takes microseconds."""
+
+    def __init__(self, env: Any) -> None:
+        self._env = env
+
+    async def reset(self, seed: int, options: dict[str, Any]) -> tuple[RawObservation, dict[str, Any]]:
+        """As `Env.reset`."""
+        with blaming_environment():
+            return self._env.reset(seed=seed, options=options)  # type: ignore[no-any-return]
+
+    async def step(self, action: str) -> StepResult:
+        """As `Env.step`."""
+        with blaming_environment():
+            return self._env.step(action)  # type: ignore[no-any-return]
+
+    async def conclude(self, reason: str) -> tuple[float, dict[str, Any]]:
+        """As `Env.conclude`."""
+        with blaming_environment():
+            return self._env.conclude(reason)  # type: ignore[no-any-return]
+
+    async def has(self, protocol: type[Any]) -> bool:
+        """Whether the environment has an ability."""
+        return ability(self._env, protocol) is not None
+
+    async def use(self, protocol: type[Any], method: str, *args: Any) -> Any:
+        """Call a method of an ability the environment has."""
+        with blaming_environment():
+            return getattr(ability(self._env, protocol), method)(*args)
+
+    async def close(self) -> None:
+        """As `Env.close`."""
+        with blaming_environment():
+            self._env.close()
+
+
+class AsyncHost:
+    """Awaits an `AsyncEnv` on the engine's own loop."""
+
+    def __init__(self, env: Any) -> None:
+        self._env = env
+
+    async def reset(self, seed: int, options: dict[str, Any]) -> tuple[RawObservation, dict[str, Any]]:
+        """As `Env.reset`."""
+        with blaming_environment():
+            return await self._env.reset(seed=seed, options=options)  # type: ignore[no-any-return]
+
+    async def step(self, action: str) -> StepResult:
+        """As `Env.step`."""
+        with blaming_environment():
+            return await self._env.step(action)  # type: ignore[no-any-return]
+
+    async def conclude(self, reason: str) -> tuple[float, dict[str, Any]]:
+        """As `Env.conclude`."""
+        with blaming_environment():
+            return await self._env.conclude(reason)  # type: ignore[no-any-return]
+
+    async def has(self, protocol: type[Any]) -> bool:
+        """Whether the environment has an ability."""
+        return isinstance(self._env, protocol)
+
+    async def use(self, protocol: type[Any], method: str, *args: Any) -> Any:
+        """Call a method of an ability, awaiting it where it is a coroutine."""
+        with blaming_environment():
+            result = getattr(self._env, method)(*args)
+            return await result if asyncio.iscoroutine(result) else result
+
+    async def close(self) -> None:
+        """As `Env.close`."""
+        with blaming_environment():
+            await self._env.close()
+
+
+class ThreadHost:
+    """Runs every call on one thread, which made the environment and lives as long as it."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._host: InlineHost | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="arena-env")
+        self._closed = False
+
+    async def reset(self, seed: int, options: dict[str, Any]) -> tuple[RawObservation, dict[str, Any]]:
+        """As `Env.reset`; the first call makes the environment."""
+        return await self._there(lambda host: host.reset(seed, options))
+
+    async def step(self, action: str) -> StepResult:
+        """As `Env.step`."""
+        return await self._there(lambda host: host.step(action))
+
+    async def conclude(self, reason: str) -> tuple[float, dict[str, Any]]:
+        """As `Env.conclude`."""
+        return await self._there(lambda host: host.conclude(reason))
+
+    async def has(self, protocol: type[Any]) -> bool:
+        """Whether the environment has an ability."""
+        return await self._there(lambda host: host.has(protocol))
+
+    async def use(self, protocol: type[Any], method: str, *args: Any) -> Any:
+        """Call a method of an ability the environment has."""
+        return await self._there(lambda host: host.use(protocol, method, *args))
+
+    async def close(self) -> None:
+        """As `Env.close`; a thread that hangs is left behind, since no thread can be stopped."""
+        if not self._closed:
+            self._closed = True
+            if self._host is not None:
+                await self._there(lambda host: host.close())
+            self._thread.shutdown(wait=False)
+
+    async def _there(self, call: Callable[[InlineHost], Coroutine[Any, Any, T]]) -> T:
+        def run() -> T:
+            if self._host is None:
+                with blaming_environment():
+                    self._host = InlineHost(self._make())
+            return finish(call(self._host))
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+
+def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    raise RuntimeError("an inline environment waited")
+
+
+class blaming_environment:  # noqa: N801  (a context manager that reads as a phrase; a class, since it is on the hot path)
+    """Turns what an environment raises into `EnvironmentFailure`; Arena's own errors pass."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ArenaError):
+            raise EnvironmentFailure(f"{type(error).__name__}: {error}") from error
+
+
+async def open_host(known: Registration, task: Task, pool: WorkerPool) -> Host:
+    """Start the environment of a task where its registration says.
+
+    Raises:
+        EnvironmentFailure: it could not be made.
+        UnknownName, MissingPrerequisite, UsageError: from `registry.make_raw`.
+    """
+    params = dict(task.params)
+    if known.execution == "process":
+        return await pool.open(known, params)
+    if known.execution == "thread":
+        return ThreadHost(lambda: make_raw(known.id, **params))
+    with blaming_environment():
+        env = make_raw(known.id, **params)
+    return AsyncHost(env) if known.execution == "async" else InlineHost(env)

@@ -1,0 +1,141 @@
+"""Records every request to a model in the turn that made it, whoever made it.
+
+Agents hold a `RecordedModel`, made once a run. It finds the episode at work through a context
+variable, so no agent can forget to record and episodes never mix.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from arena.core.agent import Action
+from arena.core.episode import Call
+from arena.core.messages import Completion, Message, Sampling, Tool, Usage
+from arena.core.model import Model, Traits, conversation
+from arena.core.seeds import derive
+from arena.records.conversation import ConversationTable
+from arena.rollout.limits import LimitReached, Limits
+
+CURRENT: ContextVar[CallLog | None] = ContextVar("arena_call_log", default=None)
+"""The call log of the episode at work in this task."""
+
+
+class RecordedModel:
+    """A model whose calls enter the record of the episode at work."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.spec: str = model.spec
+
+    @property
+    def traits(self) -> Traits:
+        """The model's own."""
+        return self._model.traits
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        tools: Sequence[Tool] = (),
+        after: Completion | None = None,
+    ) -> Completion:
+        """As `Model.complete`."""
+        log = CURRENT.get()
+        if log is None:
+            return await self._model.complete(messages, sampling, tools, after)
+        return await log.complete(self._model, messages, sampling, tools, after)
+
+    async def aclose(self) -> None:
+        """As `Model.aclose`."""
+        await self._model.aclose()
+
+
+@dataclass(slots=True)
+class CallLog:
+    """The model calls of one episode.
+
+    Attributes:
+        seed: the agent's seed; call n of the episode samples from a stream of its own.
+        limits: the episode's; checked before each request.
+        table: the episode's messages.
+        tools: the tools shown to the model so far.
+        usage, cost: of all calls; the cost is None once a priced call's price is unknown.
+    """
+
+    seed: int
+    limits: Limits
+    table: ConversationTable = field(default_factory=ConversationTable)
+    tools: dict[str, Tool] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = 0.0
+    _spent: float = 0.0
+    _count: int = 0
+    _turn: list[tuple[Call, Completion | None]] = field(default_factory=list)
+
+    async def complete(
+        self,
+        model: Model,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        tools: Sequence[Tool],
+        after: Completion | None,
+    ) -> Completion:
+        """Ask the model and record the request, failed ones too.
+
+        Raises:
+            LimitReached: the episode has used up its tokens or money.
+        """
+        self._check()
+        if model.traits.seeded and sampling.seed is None:
+            sampling = sampling.model_copy(update={"seed": derive(self.seed, self._count)})
+        self._count += 1
+        for tool in tools:
+            self.tools.setdefault(tool.name, tool)
+        completion, error, begun = None, None, time.perf_counter()
+        try:
+            completion = await model.complete(messages, sampling, tools, after)
+        except Exception as failure:
+            error = f"{type(failure).__name__}: {failure}"
+            raise
+        finally:
+            call = self.table.add_call(
+                model.spec,
+                conversation(messages, after),
+                completion,
+                after=after,
+                sampling=sampling,
+                seconds=time.perf_counter() - begun,
+                error=error,
+            )
+            self._turn.append((call, completion))
+            if completion is not None:
+                self._count_usage(completion, model.traits.priced)
+        return completion
+
+    def end_turn(self, action: Action | None) -> tuple[Call, ...]:
+        """The calls since the last turn, each with the role the action gives it."""
+        rejected = {id(completion) for completion in action.rejected} if action else set()
+        auxiliary = {id(completion) for completion in action.auxiliary} if action else set()
+        calls = []
+        for call, completion in self._turn:
+            failed = completion is None or action is None
+            role = "rejected" if failed or id(completion) in rejected else call.role
+            role = "auxiliary" if id(completion) in auxiliary else role
+            calls.append(call if role == call.role else call.model_copy(update={"role": role}))
+        self._turn.clear()
+        return tuple(calls)
+
+    def _check(self) -> None:
+        if self.limits.tokens is not None and self.usage.total >= self.limits.tokens:
+            raise LimitReached("tokens")
+        if self.limits.cost is not None and self._spent >= self.limits.cost:
+            raise LimitReached("cost")
+
+    def _count_usage(self, completion: Completion, priced: bool) -> None:
+        self.usage += completion.usage
+        self._spent += completion.cost or 0.0
+        unknown = completion.cost is None and priced
+        self.cost = None if unknown or self.cost is None else self._spent

@@ -1,0 +1,160 @@
+"""Worker processes for environments that are heavy on the CPU or not thread-safe.
+
+A worker serves several environments, one call at a time, so that a library's import is paid once a
+process and never meets a second thread. A worker that dies or has to be killed takes its
+environments with it; their episodes end as infrastructure errors, which the engine tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any, cast
+
+from arena.core.env import RawObservation, StepResult
+from arena.core.errors import InfrastructureError
+from arena.core.registry import Registration
+
+
+class WorkerPool:
+    """At most `size` worker processes, started when needed, each environment on the least busy one."""
+
+    def __init__(self, size: int | None = None) -> None:
+        self._size = size or os.cpu_count() or 1
+        self._workers: list[Worker] = []
+
+    async def open(self, known: Registration, params: dict[str, Any]) -> ProcessHost:
+        """Make an environment in a worker."""
+        self._workers = [worker for worker in self._workers if worker.alive]
+        if len(self._workers) < self._size and all(worker.environments for worker in self._workers):
+            self._workers.append(Worker())
+        worker = min(self._workers, key=lambda worker: len(worker.environments))
+        host = ProcessHost(worker, worker.reserve())
+        try:
+            await host.call("make", known, params)
+        except BaseException:
+            worker.environments.discard(host.number)
+            raise
+        return host
+
+    def close(self) -> None:
+        """End every worker; a second call does nothing."""
+        for worker in self._workers:
+            worker.stop()
+        self._workers.clear()
+
+
+class Worker:
+    """One child process and the thread that speaks with it."""
+
+    def __init__(self) -> None:
+        ours, theirs = Pipe()
+        command = [sys.executable, "-m", "arena.rollout._worker", str(theirs.fileno())]
+        path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            # What an environment prints must not end up in the engine's output.
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path},
+            # Ctrl-C goes to the engine alone, which decides what happens to the worker.
+            start_new_session=True,
+        )
+        theirs.close()
+        self._connection: Connection[Any, Any] = ours
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="arena-worker")
+        self._count = 0
+        self.environments: set[int] = set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def reserve(self) -> int:
+        """A number for a new environment in this worker."""
+        self._count += 1
+        self.environments.add(self._count)
+        return self._count
+
+    async def ask(self, request: tuple[Any, ...]) -> Any:
+        """One request and its answer. A caller who stops waiting kills the worker, which may be hanging.
+
+        Raises:
+            InfrastructureError: the worker is gone.
+        """
+        waiting = asyncio.get_running_loop().run_in_executor(self._thread, self._exchange, request)
+        try:
+            answer, error = await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            if not waiting.done():
+                waiting.add_done_callback(lambda done: done.exception())
+                if request[0] != "close":
+                    self.stop()
+            raise
+        if error is not None:
+            raise error
+        return answer
+
+    def _exchange(self, request: tuple[Any, ...]) -> tuple[Any, BaseException | None]:
+        try:
+            self._connection.send(request)
+            return cast("tuple[Any, BaseException | None]", self._connection.recv())
+        except (EOFError, OSError) as error:
+            code = self._process.wait()
+            why = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+            raise InfrastructureError(f"The worker process of this environment {why}.") from error
+
+    def stop(self) -> None:
+        """Kill the process and forget it."""
+        self._process.kill()
+        self._process.wait()
+        self._thread.submit(self._connection.close)
+        self._thread.shutdown(wait=False)
+
+
+class ProcessHost:
+    """One environment in a worker; see `hosts.Host`."""
+
+    def __init__(self, worker: Worker, number: int) -> None:
+        self._worker = worker
+        self.number = number
+
+    async def call(self, method: str, *args: Any) -> Any:
+        """Call a method of the environment's host in the worker."""
+        if not self._worker.alive:
+            raise InfrastructureError("The worker process of this environment was stopped.")
+        return await self._worker.ask((method, self.number, *args))
+
+    async def reset(self, seed: int, options: dict[str, Any]) -> tuple[RawObservation, dict[str, Any]]:
+        """As `Env.reset`."""
+        return await self.call("reset", seed, options)  # type: ignore[no-any-return]
+
+    async def step(self, action: str) -> StepResult:
+        """As `Env.step`."""
+        return await self.call("step", action)  # type: ignore[no-any-return]
+
+    async def conclude(self, reason: str) -> tuple[float, dict[str, Any]]:
+        """As `Env.conclude`."""
+        return await self.call("conclude", reason)  # type: ignore[no-any-return]
+
+    async def has(self, protocol: type[Any]) -> bool:
+        """Whether the environment has an ability."""
+        return await self.call("has", protocol)  # type: ignore[no-any-return]
+
+    async def use(self, protocol: type[Any], method: str, *args: Any) -> Any:
+        """Call a method of an ability the environment has."""
+        return await self.call("use", protocol, method, *args)
+
+    async def close(self) -> None:
+        """As `Env.close`."""
+        if self.number in self._worker.environments:
+            self._worker.environments.discard(self.number)
+            if self._worker.alive:
+                await self.call("close")
