@@ -14,6 +14,7 @@
     │   ├── ModelUnavailable     the model's server gave no answer after the retries
     │   └── RunLocked            another process is writing to the run
     ├── ContextOverflow          the conversation no longer fits the model: the episode is truncated
+    ├── EpisodeStopped           an agent asked for the end (a person who left, a recording that is over): cancelled
     └── RecordDamaged            a record that fails its checksum or cannot be decoded
 
 What a model or its action causes is never an error: an unparsable reply, a refusal or a page the
@@ -101,6 +102,10 @@ class RunLocked(InfrastructureError):
 
 class ContextOverflow(ArenaError):
     """The conversation no longer fits the model's context."""
+
+
+class EpisodeStopped(ArenaError):
+    """An agent asked for the episode's end without an action: a person who left, a recording that is over."""
 
 
 class RecordDamaged(ArenaError):
