@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from arena.core.registry import MODELS
+from arena.agents._build import build
+from arena.core.registry import AGENTS, MODELS
+
+__all__ = ["build"]
+
+AGENTS.register("random", "arena.agents.random:RandomAgent", "draws from the legal actions")
+AGENTS.register("oracle", "arena.agents.oracle:OracleAgent", "plays the environment's own solution")
+AGENTS.register("idle", "arena.agents.idle:IdleAgent", "does nothing, every turn")
+AGENTS.register(
+    "scripted", "arena.agents.scripted:ScriptedAgent", "plays a list of actions: actions=FILE or text=ACTION"
+)
+AGENTS.register("replaying", "arena.agents.replaying:ReplayingAgent", "plays recorded actions again: actions=FILE")
+AGENTS.register("human", "arena.agents.human:HumanAgent", "a person at the terminal")
+AGENTS.register("chat", "arena.agents.chat:ChatAgent", "asks a model: the whole conversation, its reply is the action")
+AGENTS.register("react", "arena.agents.react:ReactAgent", "asks a model: a thought, then an action")
 
 MODELS.register("openai", "arena.agents.models.openai:OpenAIModel", "any server that speaks OpenAI's chat completions")
 MODELS.register("anthropic", "arena.agents.models.anthropic:AnthropicModel", "Anthropic's messages API")
