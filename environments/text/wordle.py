@@ -163,9 +163,10 @@ class Wordle(_WordGame):
 class WordleRedraw(_WordGame):
     """LMRL-Gym's Wordle: before each guess the hidden word is drawn anew among the words that agree with all marks.
 
-    Observations are LMRL-Gym's: `Wordle:`, then the marks of each guess with spaces between them, or
-    an empty line for what is no word of the list (which costs a try here). Its marks are `loose`: a letter
-    that occurs anywhere in the word and is out of place is `y`, however often it was guessed.
+    Observations are LMRL-Gym's: `Wordle:`, then the marks of each guess with spaces between them. What is no
+    word of the list costs a try and is answered in words, the one departure: LMRL-Gym's empty line tells an
+    agent nothing, and some models' servers refuse it. Marks are `loose`: a letter that occurs anywhere in
+    the word and is out of place is `y`, however often it was guessed.
     Reward: 0 for the guess that leaves exactly one word and is that word, -1 for any other,
     `bad_word_reward` for what is no word of the list. Score 1 if the word was found.
 
@@ -187,7 +188,7 @@ class WordleRedraw(_WordGame):
             f"Find a hidden word of {LENGTH} letters in at most {tries} guesses. {self._some_words()} "
             "Each turn, reply with one word, its letters separated by spaces, and nothing else. The answer has one "
             f"mark for each letter ({_MARKS}). After each guess the hidden word may change to another word that agrees "
-            "with all marks so far. A guess that is not in the word list costs a try and is answered by an empty line."
+            "with all marks so far. A guess that is not in the word list costs a try too."
         )
 
     def _reset(self, task: str | None) -> tuple[RawObservation, dict[str, Any]]:
@@ -217,7 +218,7 @@ class WordleRedraw(_WordGame):
         if guess not in self._known:
             error = f"{shorten(action, 40)!r} is not in the word list; a try was used."
             info: dict[str, Any] = {"valid": False, "error": error, "state_key": self._key(), "success": False}
-            return "\n", self.bad_word_reward, state.tries == 0, False, info
+            return f"{error}\n", self.bad_word_reward, state.tries == 0, False, info
         marks = mark_loosely(guess, state.hidden)
         state.guesses.append(guess)
         state.marks.append(marks)
