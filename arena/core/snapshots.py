@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal
 
 from gymnasium.utils.seeding import np_random
@@ -31,9 +33,7 @@ class StateSnapshots:
         """The state, the generator and where the episode stands, as JSON."""
         if self._phase == "new":
             raise ResetNeeded("There is no state to save: call reset() first.")
-        from pydantic import TypeAdapter
-
-        state = TypeAdapter(self.state_type).dump_python(self.state, mode="json")
+        state = _adapter(self.state_type).dump_python(self.state, mode="json")
         generator = self._np_random.bit_generator.state if self._np_random is not None else None
         saved = {
             "state": state,
@@ -46,14 +46,20 @@ class StateSnapshots:
 
     def restore(self, snapshot: bytes | Handle) -> None:
         """Go back to a saved state."""
-        from pydantic import TypeAdapter
-
         assert isinstance(snapshot, bytes)
         saved = json.loads(snapshot)
-        self.state = TypeAdapter(self.state_type).validate_python(saved["state"])
+        self.state = _adapter(self.state_type).validate_python(saved["state"])
         self._np_random, _ = np_random(0)
         if saved["generator"] is not None:
             self._np_random.bit_generator.state = saved["generator"]
         self._np_random_seed = saved["seed"]
         self._phase = saved["phase"]
         self.instructions = saved["instructions"]
+
+
+@functools.cache
+def _adapter(state_type: Hashable) -> Any:
+    """Made once per type: making one takes longer than a hundred snapshots."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(state_type)
