@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal
 
 from gymnasium.utils.seeding import np_random
@@ -57,9 +55,13 @@ class StateSnapshots:
         self.instructions = saved["instructions"]
 
 
-@functools.cache
-def _adapter(state_type: Hashable) -> Any:
-    """Made once per type: making one takes longer than a hundred snapshots."""
-    from pydantic import TypeAdapter
+_adapters: dict[type[Any], Any] = {}
 
-    return TypeAdapter(state_type)
+
+def _adapter(state_type: type[Any]) -> Any:
+    """Made once per type: making one takes longer than a hundred snapshots."""
+    if state_type not in _adapters:
+        from pydantic import TypeAdapter
+
+        _adapters[state_type] = TypeAdapter(state_type)
+    return _adapters[state_type]
