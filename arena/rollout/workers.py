@@ -70,6 +70,7 @@ class Worker:
         self._connection: Connection[Any, Any] = ours
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="arena-worker")
         self._count = 0
+        self._stopped = False
         self.environments: set[int] = set()
 
     @property
@@ -112,7 +113,10 @@ class Worker:
             raise InfrastructureError(f"The worker process of this environment {why}.") from error
 
     def stop(self) -> None:
-        """Kill the process and forget it."""
+        """Kill the process and forget it; a second call does nothing."""
+        if self._stopped:
+            return
+        self._stopped = True
         self._process.kill()
         self._process.wait()
         self._thread.submit(self._connection.close)

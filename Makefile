@@ -1,0 +1,44 @@
+# Every target works on a fresh machine with nothing but Python (3.11 or newer) and make: it creates .venv by itself.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: quickstart test test-full check bench docs clean
+
+quickstart: $(READY)
+	$(BIN)/arena quickstart
+
+test: $(READY)
+	$(BIN)/python -m pytest $(PYTEST)
+
+test-full: export ARENA_FULL = 1
+test-full: test
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_house.py
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+docs: $(READY)
+	$(BIN)/python -m pytest -q tests/docs
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+# torch is asked for by its pinned version first: a plain request brings gigabytes of CUDA packages.
+$(READY): pyproject.toml constraints.txt
+	.ci/prerequisites
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Arena needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
