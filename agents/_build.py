@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import importlib.util
 import inspect
 import json
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from arena.core.errors import BadSpec, UnknownName, UsageError
@@ -29,8 +32,8 @@ def build(spec: str | Spec, model: Model | None = None) -> Agent:
     """Make the agent that a spec names.
 
     A spec is a registered agent (`react:window=2`) or a class of one's own (`my_agents:Greedy,n=3`, imported
-    from the Python path). The options are the keyword arguments of the class; an argument called `model`
-    receives the model.
+    from the Python path or the working folder). The options are the keyword arguments of the class; an
+    argument called `model` receives the model.
 
     Args:
         spec: names the agent and its options.
@@ -79,16 +82,25 @@ def _import_own(spec: Spec) -> Any:
     if spec.kind in AGENTS.names():
         raise BadSpec(f"{spec.name!r} in the agent spec {str(spec)!r} is not key=value.")
     try:
-        module = importlib.import_module(spec.kind)
+        module = _import(spec.kind)
     except ModuleNotFoundError as error:
         if not f"{spec.kind}.".startswith(f"{error.name}."):
             raise
-        hint = f"Nor is there a module {spec.kind!r} on the Python path that could have a class {spec.name!r}."
+        hint = f"Nor is there a module {spec.kind!r} here or on the Python path that could have a class {spec.name!r}."
         raise UnknownName("agent", spec.kind, AGENTS.names(), hint) from error
     if not hasattr(module, spec.name):
         classes = [name for name, value in vars(module).items() if isinstance(value, type)]
         raise UnknownName(f"class in the module {spec.kind}", spec.name, classes)
     return getattr(module, spec.name)
+
+
+def _import(name: str) -> types.ModuleType:
+    """A module, also from the working folder: unlike `python`, an installed command does not look there."""
+    top, here = name.partition(".")[0], Path.cwd()
+    lies_here = (here / f"{top}.py").is_file() or (here / top).is_dir()
+    if lies_here and {"", str(here)}.isdisjoint(sys.path) and importlib.util.find_spec(top) is None:
+        sys.path.append(str(here))
+    return importlib.import_module(name)
 
 
 def _checked(spec: Spec, make: type) -> dict[str, OptionValue]:
@@ -130,7 +142,7 @@ def _scalars(hint: Any) -> Iterator[type]:
             yield from _scalars(member)
     elif typing.get_origin(hint) is typing.Literal:
         yield from dict.fromkeys(map(type, typing.get_args(hint)))
-    elif hint in _WORDS:
+    elif isinstance(hint, type) and hint in _WORDS:
         yield hint
 
 

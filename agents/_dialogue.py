@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -61,7 +62,7 @@ class ModelOptions:
             )
         object.__setattr__(self, "stop", _several(self.stop))
         # Read now, so that a bad number or template is told before any episode begins.
-        _ = self.sampling, self.prompts
+        _ = self.sampling, self.prompt_hash
 
     @cached_property
     def sampling(self) -> Sampling:
@@ -74,10 +75,10 @@ class ModelOptions:
             raise UsageError(f"A sampling option is out of range: {wrong}.") from error
 
     @cached_property
-    def prompts(self) -> dict[str, str]:
-        """The templates in use, name -> digest of the text: what must not change when a run is resumed."""
-        window = [window_prompt()] if self.window is not None else []
-        return {prompt.name: prompt.digest for prompt in [self._system.prompt, *window, retry_prompt()]}
+    def prompt_hash(self) -> str:
+        """Names the text of all templates in use, which must not change when a run is resumed."""
+        prompts = [self._system.prompt, retry_prompt(), *([] if self.window is None else [window_prompt()])]
+        return hashlib.sha256("".join(prompt.digest for prompt in prompts).encode()).hexdigest()[:16]
 
     @cached_property
     def _system(self) -> SystemPrompt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,17 +38,24 @@ class Prompt:
         self.name = name
         self._variables = variables
         try:
-            built_in = name in _LOADER.list_templates()
-            source = _LOADER.get_source(_ENVIRONMENT, name)[0] if built_in else Path(name).read_text(encoding="utf-8")
+            source = _source(name) if name in _LOADER.list_templates() else Path(name).read_text(encoding="utf-8")
             self._template = _ENVIRONMENT.from_string(source)
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"The prompt {name} cannot be read: {error}.") from error
         except jinja2.TemplateSyntaxError as error:
             raise UsageError(f"The prompt {name} is no template: line {error.lineno}: {error.message}.") from error
-        # Found here, in every branch of the template, and not in the middle of a run.
-        for variable in sorted(jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(source)) - set(variables)):
+        self.digest = hashlib.sha256("".join(self._checked(source)).encode()).hexdigest()[:16]
+
+    def _checked(self, source: str) -> Iterator[str]:
+        """The source and those it includes; mistakes in any branch are found now and not in the middle of a run."""
+        yield source
+        tree = _ENVIRONMENT.parse(source)
+        for variable in sorted(jinja2.meta.find_undeclared_variables(tree) - set(self._variables)):
             raise self._unknown(f"uses {variable!r}, which is not one of its variables")
-        self.digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+        for included in jinja2.meta.find_referenced_templates(tree):
+            if included not in _LOADER.list_templates():
+                raise UsageError(f"The prompt {self.name} includes {included!r}; it can include those of Arena only.")
+            yield from self._checked(_source(included))
 
     def _unknown(self, what: str) -> UsageError:
         return UsageError(f"The prompt {self.name} {what}. Its variables are {', '.join(self._variables)}.")
@@ -57,14 +64,16 @@ class Prompt:
         """The text.
 
         Raises:
-            UsageError: the template uses an attribute, or includes a template, that is not there.
+            UsageError: the template uses an attribute that is not there.
         """
         try:
             return self._template.render(values)
         except jinja2.UndefinedError as error:
             raise self._unknown(f"uses something that is not there: {error}") from error
-        except jinja2.TemplateNotFound as error:
-            raise UsageError(f"The prompt {self.name} includes {error.name!r}, which does not exist.") from error
+
+
+def _source(name: str) -> str:
+    return _LOADER.get_source(_ENVIRONMENT, name)[0]
 
 
 class SystemPrompt:

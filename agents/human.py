@@ -15,6 +15,7 @@ from arena.core.observation import Observation
 from arena.core.outcome import Outcome
 
 HELP = "Type an action. ? lists the legal ones, hint asks for one, Ctrl-D ends the episode (\\? sends a ? as it is)."
+_MOST_LISTED = 50
 
 
 def _write(text: str) -> None:
@@ -58,6 +59,7 @@ class HumanSession:
         self._brief = brief
         self._read = read
         self._write = write
+        self._shown: Observation | None = None
 
     async def act(self, observation: Observation) -> Action:
         """Show the observation, answer questions, and return the line that is an action.
@@ -81,7 +83,9 @@ class HumanSession:
     async def _legal(self) -> str:
         if self._brief.legal_actions is None:
             return "This environment does not list its legal actions."
-        return "Legal actions: " + ", ".join(await self._brief.legal_actions())
+        legal = await self._brief.legal_actions()
+        more = f" and {len(legal) - _MOST_LISTED} more" if len(legal) > _MOST_LISTED else ""
+        return "Legal actions: " + ", ".join(legal[:_MOST_LISTED]) + more
 
     async def _hint(self) -> str:
         if self._brief.oracle is None:
@@ -89,6 +93,9 @@ class HumanSession:
         return "The oracle would play: " + await self._brief.oracle()
 
     def _show(self, observation: Observation) -> None:
+        if observation is self._shown:
+            return
+        self._shown = observation
         self._write(observation.text)
         if observation.image is not None:
             height, width = observation.image.shape[:2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from deterministic_model import FixedModel
@@ -156,6 +157,15 @@ def test_a_class_of_ones_own_is_an_agent():
         build("own_package.agents:Asking")
 
 
+def test_the_working_folder_is_searched(tmp_path, monkeypatch):
+    """`arena eval … -a my_agents:Greedy` would not find the file beside the person."""
+    (tmp_path / "agents_beside_me.py").write_text("class Greedy:\n    def start(self, brief, seed): ...\n")
+    monkeypatch.setattr("sys.path", [folder for folder in sys.path if folder])
+    monkeypatch.chdir(tmp_path)
+    assert build("agents_beside_me:Greedy").spec == "agents_beside_me:Greedy"
+    assert sys.path[-1] == str(tmp_path)
+
+
 @pytest.mark.usefixtures("own_agents")
 def test_a_broken_module_says_what_it_lacks():
     """A missing package inside a user's module would read as a missing module."""
@@ -165,13 +175,14 @@ def test_a_broken_module_says_what_it_lacks():
         build("own_package.agnts:Greedy")
 
 
-def test_a_prompt_file_is_named_by_its_digest(tmp_path):
+def test_the_prompt_hash_follows_the_text_of_the_templates(tmp_path):
     """A run could be resumed with other words in the same file."""
     file = tmp_path / "mine.j2"
     file.write_text("Do this: {{ instructions }}")
-    agent = build(f"chat:system={json.dumps(str(file))}", FixedModel([]))
-    before = agent.prompts
-    assert set(before) == {str(file), "retry.j2"}
+    spec = f"chat:system={json.dumps(str(file))}"
+    before = build(spec, FixedModel([])).prompt_hash
+    assert build(spec, FixedModel([])).prompt_hash == before
     file.write_text("Do that: {{ instructions }}")
-    assert build(agent.spec, FixedModel([])).prompts[str(file)] != before[str(file)]
-    assert set(build("react:window=1", FixedModel([])).prompts) == {"react.j2", "window.j2", "retry.j2"}
+    assert build(spec, FixedModel([])).prompt_hash != before
+    hashes = {build(spec, FixedModel([])).prompt_hash for spec in ("chat", "react", "chat:window=1", "react:window=1")}
+    assert len(hashes) == 4

@@ -374,7 +374,7 @@ def test_a_prompt_of_ones_own(tmp_path):
         ("{{ instruction }}", "uses 'instruction', which is not one of its variables. Its variables are instructions"),
         ("{% if false %}{{ nowhere }}{% endif %}", "uses 'nowhere'"),
         ("{{ instructions.", "is no template: line 1"),
-        ("{% include 'no.j2' %}", "includes 'no.j2', which does not exist"),
+        ("{% include 'no.j2' %}", "includes 'no.j2'; it can include those of Arena only"),
         ("{{ limits.seconds }}", "no attribute 'seconds'"),
         ("{% for tool in tools %}{{ tool.nme }}{% endfor %}", "no attribute 'nme'"),
     ],

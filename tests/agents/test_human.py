@@ -76,8 +76,23 @@ def test_questions_are_answered_and_cost_no_turn(brief, answers):
 
 def test_the_end_of_the_input_stops_the_episode():
     """Ctrl-D would be an agent's bug, or an empty action for ever."""
+    terminal = Terminal()
+    session, here = terminal.start(Brief("Rules.")), Observation("here")
     with pytest.raises(EpisodeStopped, match="left"):
-        asyncio.run(Terminal().start(Brief("Rules.")).act(Observation("here")))
+        asyncio.run(session.act(here))
+    session.end(here, Outcome.CANCELLED)
+    assert terminal.shown[2:] == ["here", "The episode is over: cancelled."]
+
+
+def test_a_long_list_of_legal_actions_is_cut():
+    """A thousand actions would push the observation off the screen."""
+
+    async def numbers():
+        return [str(number) for number in range(1000)]
+
+    terminal = Terminal("?", "7")
+    asyncio.run(terminal.start(Brief("Rules.", legal_actions=numbers)).act(Observation("here")))
+    assert terminal.shown[-1].endswith(", 48, 49 and 950 more")
 
 
 def test_another_error_of_the_terminal_passes_through():
