@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+import weakref
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gymnasium
 
 from arena.core.env import AsyncEnv, RawObservation, StepResult
+from arena.core.errors import ResetNeeded
 from arena.core.registry import load
+
+if TYPE_CHECKING:
+    import numpy as np
 
 T = TypeVar("T")
 
@@ -26,8 +31,18 @@ class SyncFacade(gymnasium.Env[RawObservation, str]):
         self.observation_space = inner.observation_space
         self.action_space = inner.action_space
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"{type(inner).__name__} loop", daemon=True)
+        name = f"{type(inner).__name__} loop"
+        self._thread = threading.Thread(target=_run, args=(self._loop,), name=name, daemon=True)
         self._thread.start()
+        weakref.finalize(self, _stop, self._loop)
+
+    @property
+    def _np_random(self) -> np.random.Generator | None:  # type: ignore[override]
+        return getattr(self.inner, "np_random", None)
+
+    @property
+    def _np_random_seed(self) -> int | None:  # type: ignore[override]
+        return getattr(self.inner, "np_random_seed", None)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -47,16 +62,35 @@ class SyncFacade(gymnasium.Env[RawObservation, str]):
         """Close the environment and end the thread; a second call does nothing."""
         if self._thread.is_alive():
             self._wait(self.inner.close())
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            _stop(self._loop)
             self._thread.join()
-            self._loop.close()
 
     def ability(self, protocol: type[T]) -> T | None:
         """The environment's ability, its coroutine methods made synchronous."""
         return _Synchronous(self) if isinstance(self.inner, protocol) else None  # type: ignore[return-value]
 
     def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        if not self._thread.is_alive():
+            coroutine.close()
+            raise ResetNeeded("This environment is closed: make a new one.")
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # an interrupt ends the wait, and must not leave the coroutine running
+            raise
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def _stop(loop: asyncio.AbstractEventLoop) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(loop.stop)
 
 
 class _Synchronous:

@@ -158,10 +158,14 @@ def _shift_clock() -> None:
     import time
 
     real_time, real_ns, real_local, real_utc = time.time, time.time_ns, time.localtime, time.gmtime
+    real_format = time.strftime
     time.time = lambda: real_time() + _SHIFT
     time.time_ns = lambda: real_ns() + _SHIFT * 10**9
     time.localtime = lambda seconds=None: real_local(time.time() if seconds is None else seconds)
     time.gmtime = lambda seconds=None: real_utc(time.time() if seconds is None else seconds)
+
+    time.strftime = lambda form, moment=None: real_format(form, time.localtime() if moment is None else moment)
+    time.ctime = lambda seconds=None: time.asctime(time.localtime(seconds))
 
     class Later(type):
         def __instancecheck__(cls, instance: object) -> bool:

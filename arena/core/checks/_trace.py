@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from arena.core.text import shorten
 
 
@@ -34,12 +36,17 @@ class Seen:
         image = raw.get("image") if isinstance(raw, Mapping) else None
         return cls(
             text=str(raw.get("text") if isinstance(raw, Mapping) else raw),
-            image=None if image is None else hashlib.sha256(repr(getattr(image, "tolist", str)()).encode()).hexdigest(),
+            image=None if image is None else _digest(image),
             reward=None if reward is None else float(reward),
             terminated=bool(terminated),
             truncated=bool(truncated),
             **{key: info.get(key) for key in ("success", "score", "state_key", "valid", "player")},
         )
+
+
+def _digest(image: Any) -> str:
+    array = np.ascontiguousarray(image)
+    return f"{array.shape} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def _fingerprint(subject: Subject, task: Task) -> tuple[Any, ...]:
     env = subject.make(task)
     observation, info = _play.start(env, task)
     oracle = ability(env, Oracle)
-    solution = oracle.oracle_action() if oracle is not None else None
+    solution = oracle.oracle_action() if subject.guided and oracle is not None else None
     choose = _play.explorer(env, "seeds matter", nonsense=0.0)
     taken = [
         (action, Seen.of(raw, after, reward, terminated, truncated))

@@ -13,7 +13,6 @@ from arena.core.checks import _play
 from arena.core.checks._play import Step
 from arena.core.checks._report import NotApplicable, Violation
 from arena.core.checks._subject import Subject
-from arena.core.env import Oracle, ability
 
 Line = tuple[str, int]
 """file and line number"""
@@ -52,8 +51,7 @@ def _one_step(subject: Subject, files: set[str], fault: Line | None) -> tuple[St
     task = subject.tasks[0]
     env = subject.make(task)
     observation, info = _play.start(env, task)
-    solving = ability(env, Oracle) is not None
-    choose = _play.mind(env, info, "oracle", task) if solving else _play.explorer(env, "fault", nonsense=0.0)
+    choose = _play.mind(env, info, "oracle", task) if subject.guided else _play.explorer(env, "fault", nonsense=0.0)
     action = choose(observation, info)
     ran: list[Line] = []
     with _tracing(files, ran, fault):

@@ -11,8 +11,6 @@ import gymnasium.error
 from arena.core.checks import _play
 from arena.core.checks._report import Violation
 from arena.core.checks._subject import Subject
-from arena.core.env import Oracle, ability
-from arena.core.task import Task
 
 _LONGEST = 200
 """Turns after which an episode that does not end by itself is concluded."""
@@ -23,7 +21,7 @@ def steps_only_inside_an_episode(subject: Subject) -> None:
     task = subject.tasks[0]
     env = subject.make(task)
     _refuses(env, "before reset")
-    _to_the_end(env, task)
+    _to_the_end(subject, env)
     _refuses(env, "after the end")
     _play.start(env, task)
     _play.conclude(env)
@@ -36,10 +34,12 @@ def steps_only_inside_an_episode(subject: Subject) -> None:
 def closing_twice_does_nothing(subject: Subject) -> None:
     """`close` works before an episode, inside one and after one, and a second call does nothing."""
     task = subject.tasks[0]
-    for state, prepare in (("a new", None), ("a running", _play.start), ("an ended", _to_the_end)):
+    for state in ("a new", "a running", "an ended"):
         env = subject.make(task)
-        if prepare is not None:
-            prepare(env, task)
+        if state == "a running":
+            _play.start(env, task)
+        elif state == "an ended":
+            _to_the_end(subject, env)
         for call in ("close", "second close"):
             try:
                 env.close()
@@ -104,11 +104,11 @@ def _refuses(env: Any, when: str) -> None:
         )
 
 
-def _to_the_end(env: Any, task: Task) -> None:
+def _to_the_end(subject: Subject, env: Any) -> None:
     """Play until the episode ends by itself (by the oracle where there is one), or conclude it."""
+    task = subject.tasks[0]
     observation, info = _play.start(env, task)
-    solving = ability(env, Oracle) is not None
-    choose = _play.mind(env, info, "oracle", task) if solving else _play.explorer(env, "end", task.key)
+    choose = _play.mind(env, info, "oracle", task) if subject.guided else _play.explorer(env, "end", task.key)
     ended = False
     for _, (_, _, terminated, truncated, _) in _play.steps(env, observation, info, choose, _LONGEST):
         ended = bool(terminated or truncated)

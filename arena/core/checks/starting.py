@@ -90,8 +90,8 @@ def passes_gymnasium_check(subject: Subject) -> None:
 def works_behind_wrappers(subject: Subject) -> None:
     """Abilities are found through wrappers, and no layer shows an old copy of what has changed underneath."""
     task = subject.tasks[0]
+    actions = _play.explore(subject.make(task), task, 8, "wrappers", nonsense=0.0).actions
     env = subject.make(task)
-    actions = _play.explore(env, task, 8, "wrappers", nonsense=0.0).actions
     fresh: dict[tuple[int, str], Any] = {}
     _compare_layers(env, -1, fresh)
     _play.start(env, task)
