@@ -10,11 +10,10 @@ import base64
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from arena.agents.models._http import Json
-from arena.agents.models._remote import image_data
+from arena.agents.models._remote import Answer, image_data
 from arena.core.messages import (
     Completion,
     ImagePart,
@@ -123,30 +122,12 @@ def _input(arguments: str) -> Json:
     return value if isinstance(value, dict) else {"arguments": arguments}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as it was read; `written` of its fresh input tokens went into Anthropic's cache."""
-
-    parts: tuple[Part, ...]
-    finish: Finish
-    usage: Usage | None
-    written: int
-    served: str | None
-
-    def completion(self, model: str, cost: float | None, cached_response: bool) -> Completion:
-        """The completion; the served name is kept where it is not the name that was asked for."""
-        return Completion(
-            parts=self.parts,
-            finish=self.finish,
-            usage=self.usage or Usage(),
-            policy_version=self.served if self.served != model else None,
-            cost=cost,
-            cached_response=cached_response,
-        )
-
-
-def read_reply(reply: Json) -> Answer:
+def read_reply(reply: Json, model: str) -> Answer:
     """Read an answer.
+
+    Args:
+        reply: the server's JSON.
+        model: the name that was asked for; the one that answered is kept where it is another.
 
     Raises:
         ValueError: there is nothing to read; says why.
@@ -154,16 +135,16 @@ def read_reply(reply: Json) -> Answer:
     if not isinstance(reply.get("content"), list):
         error = reply.get("error")
         raise ValueError(f"an error in its place: {error}" if error else "it has no content")
-    usage = reply.get("usage")
-    written = (usage or {}).get("cache_creation_input_tokens") or 0
+    written = (reply.get("usage") or {}).get("cache_creation_input_tokens") or 0
+    usage = _read_usage(reply.get("usage"), written)
     served = reply.get("model")
-    return Answer(
+    completion = Completion(
         parts=tuple(_read_block(block) for block in reply["content"]),
         finish=_FINISH.get(str(reply.get("stop_reason")), "stop"),
-        usage=_read_usage(usage, written),
-        written=written,
-        served=served if isinstance(served, str) else None,
+        usage=usage or Usage(),
+        policy_version=served if served != model else None,
     )
+    return Answer(completion, metered=usage is not None, written=written)
 
 
 def _read_block(block: Json) -> Part:

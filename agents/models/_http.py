@@ -29,7 +29,7 @@ from arena.agents.models._refusals import Passing, Words
 from arena.core.errors import ArenaError, ModelUnavailable, UsageError
 
 Json = dict[str, Any]
-Answer = TypeVar("Answer")
+Read = TypeVar("Read")
 
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 """What reading an answer of the wrong form raises."""
@@ -93,9 +93,9 @@ class Endpoint:
     async def post(
         self,
         body: Json,
-        read: Callable[[Json], Answer],
+        read: Callable[[Json], Read],
         turn: Callable[[], AbstractAsyncContextManager[Callable[[Json], None]]],
-    ) -> tuple[Answer, Json]:
+    ) -> tuple[Read, Json]:
         """Send `body` until an answer can be read.
 
         Args:
@@ -180,7 +180,7 @@ class Endpoint:
             return reply
         raise Passing(f"a body that is no JSON object: {self._words.excerpt(data[:2000])!r}")
 
-    def _understand(self, reply: Json, read: Callable[[Json], Answer]) -> Answer:
+    def _understand(self, reply: Json, read: Callable[[Json], Read]) -> Read:
         try:
             return read(reply)
         except UNREADABLE as error:

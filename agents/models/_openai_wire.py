@@ -15,11 +15,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from arena.agents.models._http import Json
-from arena.agents.models._remote import image_data
+from arena.agents.models._remote import Answer, image_data
 from arena.core.messages import (
     Completion,
     ImagePart,
@@ -34,6 +33,7 @@ from arena.core.messages import (
 )
 
 Finish = Literal["stop", "length", "tool_calls", "refusal"]
+LogprobKind = Literal["raw", "sampled"]
 
 _FINISH: dict[str, Finish] = {
     "length": "length",
@@ -130,40 +130,14 @@ def _list_item(part: Part) -> Json | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as it was read; `usage` is None where the server did not say."""
-
-    parts: tuple[Part, ...]
-    finish: Finish
-    usage: Usage | None
-    prompt_ids: tuple[int, ...] | None
-    token_ids: tuple[int, ...] | None
-    logprobs: tuple[float, ...] | None
-    served: str | None
-
-    def completion(self, model: str, logprob_kind: Any, cost: float | None, cached_response: bool) -> Completion:
-        """The completion; the served name is kept where it is not the name that was asked for."""
-        return Completion(
-            parts=self.parts,
-            finish=self.finish,
-            usage=self.usage or Usage(),
-            prompt_ids=self.prompt_ids,
-            token_ids=self.token_ids,
-            logprobs=self.logprobs,
-            logprob_kind=logprob_kind if self.logprobs is not None else None,
-            policy_version=self.served if self.served != model else None,
-            cost=cost,
-            cached_response=cached_response,
-        )
-
-
-def read_reply(reply: Json, call_id: str) -> Answer:
+def read_reply(reply: Json, model: str, call_id: str, logprob_kind: LogprobKind) -> Answer:
     """Read an answer.
 
     Args:
         reply: the server's JSON.
+        model: the name that was asked for; the one that answered is kept where it is another.
         call_id: the start of ids for tool calls that came without one.
+        logprob_kind: what log-probabilities are of.
 
     Raises:
         ValueError: there is nothing to read; says why.
@@ -184,20 +158,19 @@ def read_reply(reply: Json, call_id: str) -> Answer:
     elif calls and finish == "stop":
         finish = "tool_calls"
     logprobs = (choice.get("logprobs") or {}).get("content")
+    usage = _read_usage(reply.get("usage"))
     served = reply.get("model")
-    return Answer(
+    completion = Completion(
         parts=parts,
         finish=finish,
-        usage=_read_usage(reply.get("usage")),
-        prompt_ids=_ids(reply.get("prompt_token_ids")),
-        token_ids=_ids(choice.get("token_ids")),
-        logprobs=None if logprobs is None else tuple(float(token["logprob"]) for token in logprobs),
-        served=served if isinstance(served, str) else None,
+        usage=usage or Usage(),
+        prompt_ids=reply.get("prompt_token_ids"),
+        token_ids=choice.get("token_ids"),
+        logprobs=None if logprobs is None else [token["logprob"] for token in logprobs],
+        logprob_kind=None if logprobs is None else logprob_kind,
+        policy_version=served if served != model else None,
     )
-
-
-def _ids(value: Any) -> tuple[int, ...] | None:
-    return None if value is None else tuple(value)
+    return Answer(completion, metered=usage is not None)
 
 
 def _read_reasoning(message: Json, calls: dict[str, Json]) -> list[Part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from typing import TYPE_CHECKING, Any
 
 from arena.core.errors import BadSpec
@@ -43,7 +44,7 @@ class Options:
     def text(self, name: str, default: str | None = None, choices: tuple[str, ...] = ()) -> str | None:
         """A text, one of `choices` where there are some."""
         value = self._take(name, default)
-        value = value if value is None else str(value)
+        value = value if value is None or isinstance(value, str) else json.dumps(value)
         if choices and value is not None and value not in choices:
             raise self._wrong(name, value, " or ".join(choices))
         return value

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from arena.agents.models._cache import ResponseCache
-from arena.agents.models._http import Answer, Endpoint, Json, Patience
+from arena.agents.models._http import Endpoint, Json, Patience
 from arena.agents.models._key import Key
 from arena.agents.models._prices import cost
 from arena.agents.models._rate import RateLimit
 from arena.core.errors import BadSpec, UsageError
-from arena.core.messages import ImagePart
+from arena.core.messages import Completion, ImagePart
 from arena.core.paths import cache_folder
 
 if TYPE_CHECKING:
     from arena.agents.models._options import Options
-    from arena.core.messages import Message, Sampling, Usage
+    from arena.core.messages import Message, Sampling
     from arena.core.specs import Spec
 
 _IMAGE_TOKENS = 1000
@@ -45,6 +45,21 @@ class Provider:
     trimmed: tuple[str, ...]
     key: Key
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was read from a server's answer.
+
+    Attributes:
+        completion: the answer, without its cost.
+        metered: the server said how many tokens it used.
+        written: how many of the fresh input tokens went into the provider's cache.
+    """
+
+    completion: Completion
+    metered: bool
+    written: int = 0
 
 
 class Remote:
@@ -90,8 +105,8 @@ class Remote:
         body: Json,
         sampling: Sampling,
         read: Callable[[Json], Answer],
-    ) -> tuple[Answer, bool]:
-        """The server's answer as `read` reads it, and whether it came from the cache.
+    ) -> Completion:
+        """The server's answer as `read` reads it, with what it cost.
 
         Args:
             prompt: the conversation, from which the request's tokens are estimated.
@@ -103,7 +118,7 @@ class Remote:
         if self._cache is not None:
             key = self._cache.key(self._endpoint.url, body, sampling.seed)
             if reply := await self._cache.get(key):
-                return read(reply), True
+                return self._priced(read(reply), cached=True)
         expected = _expected_tokens(prompt, sampling)
 
         @asynccontextmanager
@@ -114,13 +129,15 @@ class Remote:
         answer, reply = await self._endpoint.post(body, read, turn)
         if self._cache is not None:
             await self._cache.put(key, reply)
-        return answer, False
+        return self._priced(answer, cached=False)
 
-    def cost(self, usage: Usage | None, cached_response: bool, written: int = 0) -> float | None:
-        """US dollars of one answer; None where the price, or what it was charged for, is unknown."""
-        if cached_response or not self.priced:
-            return 0.0
-        return None if usage is None else cost(self.host, self.name, usage, written)
+    def _priced(self, answer: Answer, cached: bool) -> Completion:
+        """The completion with its cost, which is None where the price or the usage is unknown."""
+        dollars: float | None = 0.0
+        if self.priced and not cached:
+            usage = answer.completion.usage
+            dollars = cost(self.host, self.name, usage, answer.written) if answer.metered else None
+        return answer.completion.model_copy(update={"cost": dollars, "cached_response": cached})
 
     async def aclose(self) -> None:
         """Close connections and the cache file. A second call does nothing."""

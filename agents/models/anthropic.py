@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from arena.agents.models._anthropic_wire import mark_cache_points, read_reply, write_conversation, write_tools
@@ -89,12 +90,8 @@ class AnthropicModel:
         body = self._body(prompt, sampling, tools)
         if self._cache_points:
             mark_cache_points(body, growing=after is not None)
-        answer, cached = await self._remote.ask(prompt, body, sampling, read_reply)
-        return answer.completion(
-            model=self._remote.name,
-            cost=self._remote.cost(answer.usage, cached, answer.written),
-            cached_response=cached,
-        ).following(prompt)
+        read = partial(read_reply, model=self._remote.name)
+        return (await self._remote.ask(prompt, body, sampling, read)).following(prompt)
 
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from arena.agents.models._http import Json
 from arena.agents.models._key import Key
-from arena.agents.models._openai_wire import read_reply, write_messages, write_tools
+from arena.agents.models._openai_wire import LogprobKind, read_reply, write_messages, write_tools
 from arena.agents.models._options import Options
 from arena.agents.models._remote import Provider, Remote
 from arena.core.errors import ModelUnavailable, UsageError
@@ -55,7 +55,8 @@ class OpenAIModel:
         self._remote = Remote(spec, _OPENAI, options)
         official = self._remote.official
         self._ids = options.flag("ids", False)
-        self._logprob_kind = options.text("logprob_kind", "raw", ("raw", "sampled"))
+        kind = options.text("logprob_kind", "raw", ("raw", "sampled"))
+        self._logprob_kind: LogprobKind = "sampled" if kind == "sampled" else "raw"
         self._reasoning = options.flag("reasoning", True)
         usual = "max_completion_tokens" if official else "max_tokens"
         self._limit_field = options.text("limit_field", usual, ("max_tokens", "max_completion_tokens"))
@@ -93,15 +94,12 @@ class OpenAIModel:
         """Answer a conversation; see `arena.core.model.Model.complete`."""
         prompt = conversation(messages, after)
         body = self._body(prompt, sampling, tools)
-        read = partial(read_reply, call_id=f"call_{len(prompt)}")
-        answer, cached = await self._remote.ask(prompt, body, sampling, read)
-        self._check_tokens(answer.token_ids, answer.logprobs, sampling)
-        return answer.completion(
-            model=self._remote.name,
-            logprob_kind=self._logprob_kind,
-            cost=self._remote.cost(answer.usage, cached),
-            cached_response=cached,
-        ).following(prompt)
+        read = partial(
+            read_reply, model=self._remote.name, call_id=f"call_{len(prompt)}", logprob_kind=self._logprob_kind
+        )
+        completion = await self._remote.ask(prompt, body, sampling, read)
+        self._check_tokens(completion, sampling)
+        return completion.following(prompt)
 
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing."""
@@ -124,10 +122,9 @@ class OpenAIModel:
         body.update({str(name): value for name, value in optional.items() if value is not None})
         return body | self._remote.fields
 
-    def _check_tokens(
-        self, ids: tuple[int, ...] | None, logprobs: tuple[float, ...] | None, sampling: Sampling
-    ) -> None:
+    def _check_tokens(self, completion: Completion, sampling: Sampling) -> None:
         """What was asked for must be there: a record that lacks it could not be trained on."""
+        ids, logprobs = completion.token_ids, completion.logprobs
         if self._ids and ids is None:
             why = "vLLM gives them since 0.10.2; other servers may not. Leave out ids=true."
             raise UsageError(f"{self.spec} was asked for token ids and gave none. {why}")

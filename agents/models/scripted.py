@@ -17,6 +17,7 @@ from arena.core.messages import Completion, Message, TextPart
 from arena.core.model import Traits, conversation
 from arena.core.registry import load
 from arena.core.specs import Spec
+from arena.core.text import shorten
 
 if TYPE_CHECKING:
     from arena.core.messages import Sampling, Tool
@@ -77,19 +78,19 @@ class ScriptedModel:
         latency = options.number("latency", 0.0) or 0.0
         replies, call = options.text("replies"), options.text("call")
         options.done()
-        given = [form for form in (spec.name, replies, call) if form]
-        if len(given) != 1 or spec.url:
+        if sum(bool(form) for form in (spec.name, replies, call)) != 1 or spec.url:
             raise BadSpec(
                 f"{str(spec)!r} must name its replies in one way: scripted:echo, scripted:FILE.json, "
                 'scripted:replies=TEXT, scripted:replies=["FIRST", "SECOND"] or scripted:call=MODULE:FUNCTION.'
             )
-        if spec.name == "echo":
-            return cls(_echo, latency=latency, spec=str(spec))
+        said: Sequence[Reply] | Callable[[Sequence[Message]], Reply]
         if call:
-            return cls(_function(call), latency=latency, spec=str(spec))
-        if spec.name:
-            return cls(_read(_file(spec.name), spec), latency=latency, spec=str(spec))
-        return cls(_read(given[0], spec) if given[0].startswith("[") else given, latency=latency, spec=str(spec))
+            said = _function(call)
+        elif replies:
+            said = _read(replies, spec) if replies.startswith("[") else [replies]
+        else:
+            said = _echo if spec.name == "echo" else _read(_file(spec.name), spec)
+        return cls(said, latency=latency, spec=str(spec))
 
     def __repr__(self) -> str:
         return f"ScriptedModel({self.spec!r})"
@@ -126,9 +127,7 @@ def _function(path: str) -> Callable[[Sequence[Message]], Reply]:
     try:
         found = load(path)
     except (ImportError, AttributeError, ValueError) as error:
-        raise BadSpec(
-            f"There is no function {path!r} ({error}). Name one that can be imported: module:function."
-        ) from None
+        raise BadSpec(f"{path!r} cannot be imported ({error}). Name a function as module:function.") from None
     if not callable(found):
         raise BadSpec(f"{path!r} is no function: it is {found!r}.")
     return found  # type: ignore[no-any-return]
@@ -148,8 +147,14 @@ def _read(text: str, spec: Spec) -> list[Reply]:
             raise TypeError("it is no list")
         return [item if isinstance(item, str) else Completion.model_validate(item) for item in items]
     except (ValueError, TypeError, RecursionError, ValidationError) as error:
-        raise BadSpec(f"The replies of {str(spec)!r} are no JSON list of texts and completions: {error}.") from None
+        raise BadSpec(
+            f"The replies of {str(spec)!r} are no JSON list of texts and completions: {shorten(str(error), 200)}"
+        ) from None
 
 
 def _write(reply: Reply) -> Any:
-    return reply if isinstance(reply, str) else reply.model_dump(mode="json", exclude_defaults=True)
+    """A reply as JSON, short: what has its default is left out."""
+    if isinstance(reply, str):
+        return reply
+    parts = [part.model_dump(mode="json") for part in reply.parts]
+    return reply.model_dump(mode="json", exclude_defaults=True) | {"parts": parts}
