@@ -53,6 +53,56 @@ register(
     suite="noughts-and-crosses",
 )
 register(
+    "arena/TWCoinCollector-v0",
+    "arena.environments.text.textworld.env:CoinCollector",
+    summary="TextWorld: find the coin at the end of a chain of rooms.",
+    execution="process",
+    max_turns=35,
+    source="arena.environments.text.textworld.env:coin_collector_tasks",
+    suite="textworld",
+    extra="text",
+)
+register(
+    "arena/TWCooking-v0",
+    "arena.environments.text.textworld.env:Cooking",
+    summary="TextWorld: gather the ingredients of a recipe, prepare them as it says, and eat the meal.",
+    execution="process",
+    max_turns=50,
+    source="arena.environments.text.textworld.env:cooking_tasks",
+    suite="textworld",
+    extra="text",
+)
+register(
+    "arena/TWCustom-v0",
+    "arena.environments.text.textworld.env:Custom",
+    summary="TextWorld: a generated house with a generated quest, of any size.",
+    execution="process",
+    max_turns=60,
+    source="arena.environments.text.textworld.env:custom_tasks",
+    suite="textworld",
+    extra="text",
+)
+register(
+    "arena/TWSimple-v0",
+    "arena.environments.text.textworld.env:Simple",
+    summary="TextWorld: leave the bedroom, find a certain food and put it on the stove.",
+    execution="process",
+    max_turns=60,
+    source="arena.environments.text.textworld.env:simple_tasks",
+    suite="textworld",
+    extra="text",
+)
+register(
+    "arena/TWTreasureHunter-v0",
+    "arena.environments.text.textworld.env:TreasureHunter",
+    summary="TextWorld: find the right thing in a maze; taking the wrong one loses.",
+    execution="process",
+    max_turns=40,
+    source="arena.environments.text.textworld.env:treasure_hunter_tasks",
+    suite="textworld",
+    extra="text",
+)
+register(
     "arena/Wordle-v0",
     "arena.environments.text.wordle:Wordle",
     summary="Find a hidden five-letter word in six guesses; each is answered by marks for its letters.",
