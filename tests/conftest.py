@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -78,6 +79,18 @@ def require() -> Callable[[str], None]:
         pytest.skip(message)
 
     return needs
+
+
+@pytest.fixture(scope="session")
+def tiny_model(require: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a language model with random weights: `hf:FOLDER`. Torch is given one thread."""
+    require("transformers")
+    import torch
+
+    from arena.agents.models.tiny import build_tiny_model
+
+    torch.set_num_threads(1)
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -24,17 +24,21 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How one sequence is sampled: every default of the model filled in. `top_k` 0 and `top_p` 1 restrict nothing."""
+    """How one sequence is sampled: every default of the model filled in. `top_k` 0 and `top_p` 1 restrict nothing.
+
+    `raw` log-probabilities are those of the model's own distribution, at temperature 1 without
+    restrictions; the others are of the distribution sampled from. At temperature 0 they are raw.
+    """
 
     temperature: float
     top_p: float
     top_k: int
     seed: int
+    raw: bool
 
     @property
-    def raw(self) -> bool:
-        """Whether log-probabilities are those of the model's own distribution: at temperature 0, where nothing
-        is sampled; there they are taken at temperature 1 without restrictions."""
+    def greedy(self) -> bool:
+        """Whether the most probable token is taken."""
         return self.temperature == 0
 
 
@@ -56,14 +60,16 @@ class Drawer:
     """Draws one token for each sequence of a batch."""
 
     def __init__(self, settings: Sequence[Settings], device: torch.device) -> None:
-        self._greedy = torch.tensor([s.raw for s in settings], device=device) if any(s.raw for s in settings) else None
-        self._all_greedy = all(s.raw for s in settings)
-        temperatures = [1.0 if s.raw else s.temperature for s in settings]
+        greedy, raw = [s.greedy for s in settings], [s.raw or s.greedy for s in settings]
+        self._all_greedy = all(greedy)
+        self._greedy = torch.tensor(greedy, device=device) if any(greedy) else None
+        self._raw = torch.tensor(raw, device=device) if any(raw) else None
+        temperatures = [s.temperature or 1.0 for s in settings]
         self._temperatures = _column(temperatures, device) if set(temperatures) != {1.0} else None
-        top_k = [0 if s.raw else s.top_k for s in settings]
+        top_k = [s.top_k for s in settings]
         self._top_k = torch.tensor(top_k, device=device)[:, None] if any(top_k) else None
         self._most = max(top_k, default=0)
-        top_p = [1.0 if s.raw else s.top_p for s in settings]
+        top_p = [s.top_p for s in settings]
         self._top_p = _column(top_p, device) if min(top_p, default=1.0) < 1 else None
 
     def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
@@ -83,34 +89,34 @@ class Drawer:
             logits = logits.masked_fill((probabilities < least) & (self._top_p < 1), -torch.inf)
         return logits.log_softmax(-1)
 
-    def draw(self, logits: torch.Tensor, numbers: Sequence[float]) -> tuple[list[int], list[float]]:
+    def draw(
+        self, logits: torch.Tensor, numbers: Sequence[float], forced: Sequence[int | None]
+    ) -> tuple[list[int], list[float]]:
         """Sample.
 
         Args:
             logits: [B, V].
             numbers: the next number of each sequence's stream.
+            forced: ids that are taken instead, where there are any.
 
         Returns:
             The B ids and their log-probabilities.
         """
         scores = self.log_probabilities(logits)
         if self._all_greedy:
-            chosen = scores.argmax(-1)
+            chosen = logits.argmax(-1)
         else:
             chosen = _inverse(scores, numbers)
             if self._greedy is not None:
-                chosen = torch.where(self._greedy, scores.argmax(-1), chosen)
-        return chosen.tolist(), self.values(scores, chosen)
-
-    def score(self, logits: torch.Tensor, tokens: Sequence[int]) -> list[float]:
-        """The log-probabilities of given ids."""
-        return self.values(self.log_probabilities(logits), torch.tensor(tokens, device=logits.device))
-
-    @staticmethod
-    def values(scores: torch.Tensor, chosen: torch.Tensor) -> list[float]:
-        """One entry of each row."""
-        found: list[float] = scores.gather(-1, chosen[:, None])[:, 0].tolist()
-        return found
+                chosen = torch.where(self._greedy, logits.argmax(-1), chosen)
+        if any(token is not None for token in forced):
+            ids = [drawn if token is None else token for drawn, token in zip(chosen.tolist(), forced, strict=True)]
+            chosen = torch.tensor(ids, device=logits.device)
+        values = scores.gather(-1, chosen[:, None])[:, 0]
+        if self._raw is not None:
+            own = logits.float().log_softmax(-1).gather(-1, chosen[:, None])[:, 0]
+            values = torch.where(self._raw, own, values)
+        return chosen.tolist(), values.tolist()
 
 
 def _inverse(scores: torch.Tensor, numbers: Sequence[float]) -> torch.Tensor:

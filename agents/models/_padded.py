@@ -84,6 +84,8 @@ class PaddedBatch:
             options["position_ids"] = positions
         if self._takes_logits_to_keep:
             options["logits_to_keep"] = 1
-        output = self._network(input_ids=ids, attention_mask=self._mask, use_cache=True, **options)
+        # Purely recurrent networks read the mask of the ids that are fed, not of all that came before.
+        mask = self._mask if self._cache_name == "past_key_values" or ids.shape[1] > 1 else None
+        output = self._network(input_ids=ids, attention_mask=mask, use_cache=True, **options)
         logits: torch.Tensor = output.logits[:, -1]
         return logits

@@ -46,6 +46,9 @@ class _Slots:
 class _Layer(DynamicLayer):  # type: ignore[misc]
     """One layer's keys and values, written in place."""
 
+    keys: Any
+    values: Any
+
     def __init__(self, slots: _Slots) -> None:
         super().__init__()
         self._slots = slots
@@ -54,7 +57,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         slots = self._slots
-        if not self.is_initialized:
+        if self.keys is None:
             self.keys, self.values = _zeros(key_states, slots.capacity), _zeros(value_states, slots.capacity)
             self.is_initialized = True
         self.keys[slots.rows, :, slots.columns] = key_states.transpose(1, 2)
@@ -181,7 +184,7 @@ class RaggedBatch:
         if not self._cache.layers[0].is_initialized:
             return False
         per_id = sum(buffer[0, :, 0].nbytes for buffer in self._buffers())
-        return rows * _rounded(longest) * per_id > self._limit
+        return bool(rows * _rounded(longest) * per_id > self._limit)
 
     def _prefill(self, first: int, starts: Sequence[int], lengths: Sequence[int]) -> torch.Tensor:
         """Feed what is not cached of the rows from `first`, padded on the right; the logits [B, V] at their ends."""
@@ -233,7 +236,7 @@ class RaggedBatch:
         if rows <= have[0] and columns <= have[1]:
             return
         wanted_rows = have[0] if rows <= have[0] else min(self._max_rows, max(rows, 2 * have[0]))
-        wanted_columns = have[1] if columns <= have[1] else _rounded(columns + columns // 4 + 64)
+        wanted_columns = have[1] if columns <= have[1] else _rounded(columns + columns // 2 + 64)
         self._slots.capacity = (wanted_rows, wanted_columns)
         for layer in self._cache.layers:
             layer.resize(min(have[0], len(self._rows)))

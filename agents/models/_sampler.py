@@ -188,11 +188,8 @@ class Sampler:
 
     def _take(self, requests: list[Request], logits: torch.Tensor, drawer: Drawer, first: int) -> None:
         """Draw a token for each of the requests, whose rows begin at `first`; let the finished ones leave."""
-        tokens, logprobs = drawer.draw(logits, [request.stream.next() for request in requests])
         forced = [r.forced[len(r.tokens)] if len(r.tokens) < len(r.forced) else None for r in requests]
-        if any(token is not None for token in forced):
-            tokens = [drawn if token is None else token for drawn, token in zip(tokens, forced, strict=True)]
-            logprobs = drawer.score(logits, tokens)
+        tokens, logprobs = drawer.draw(logits, [request.stream.next() for request in requests], forced)
         ends = [r.append(token, value) for r, token, value in zip(requests, tokens, logprobs, strict=True)]
         for index in reversed(range(len(requests))):
             end = ends[index]

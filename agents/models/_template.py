@@ -139,7 +139,8 @@ class ChatEncoder:
 
     def _ids(self, text: str) -> list[int]:
         with self._lock:
-            return list(self._tokenizer.encode(text, add_special_tokens=False))
+            # Not verbose: that a text is longer than the model takes is said by an error of ours.
+            return list(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
     def _render(
         self, conversation: list[dict[str, Any]], tools: list[dict[str, Any]] | None, *, opening: bool = True

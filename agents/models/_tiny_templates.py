@@ -13,7 +13,8 @@ _TOOLS = """{%- if tools %}
 
 _CALLS = """{%- for call in message.tool_calls or [] %}
 {{- '\\n' if message.content or not loop.first else '' }}
-{{- '<tool_call>\\n' + {'name': call.function.name, 'arguments': call.function.arguments} | tojson + '\\n</tool_call>' }}
+{%- set function = {'name': call.function.name, 'arguments': call.function.arguments} %}
+{{- '<tool_call>\\n' + function | tojson + '\\n</tool_call>' }}
 {%- endfor %}"""
 
 _CHATML_SYSTEM = (

@@ -15,10 +15,13 @@ import torch
 import transformers
 
 from arena.core.errors import UsageError
+from arena.core.paths import cache_folder
 
 WEIGHTS = ("*.safetensors", "*.bin")
 IDENTIFYING = (*WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt")
 """The files whose content is the model: weights, configuration, tokenizer, chat template."""
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def find_folder(name: str) -> Path:
@@ -78,7 +81,7 @@ def _digest(path: Path) -> str:
     stat = path.stat()
     if stat.st_size < 2**26:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "arena", "weights")
+    cache = cache_folder() / "weights"
     key = hashlib.sha256(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
     with contextlib.suppress(OSError):
         return (cache / key).read_text("ascii")
@@ -163,12 +166,11 @@ def choose_dtype(dtype: str | None, device: str) -> torch.dtype:
     Raises:
         UsageError: an unknown format.
     """
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype is None:
         return torch.float32 if device == "cpu" else torch.bfloat16
-    if dtype not in known:
-        raise UsageError(f"dtype={dtype} is not one of {', '.join(known)}.")
-    return known[dtype]
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype={dtype} is not one of {', '.join(DTYPES)}.")
+    return DTYPES[dtype]
 
 
 def context_of(network: Any, tokenizer: Any, wanted: int | None) -> int:

@@ -27,61 +27,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import secrets
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from arena.agents.models import _weights
 from arena.agents.models._answer import CLOSE, read_answer
 from arena.agents.models._draw import Settings
-from arena.agents.models._padded import PaddedBatch
-from arena.agents.models._prefixes import PrefixStore
-from arena.agents.models._ragged import RaggedBatch, agrees, plain_attention
-from arena.agents.models._sampler import Batch, Request, Sampled, Sampler
+from arena.agents.models._engine import Engine, Options, assemble, set_threads
+from arena.agents.models._options import Options as SpecOptions
+from arena.agents.models._sampler import Request, Sampled
 from arena.agents.models._template import ChatEncoder, Prompt
 from arena.core.errors import BadSpec, ContextOverflow, UsageError
-from arena.core.messages import Completion, Message, ReasoningPart, Sampling, Tool, Usage
+from arena.core.messages import Completion, Message, ReasoningPart, Sampling, Tool, ToolCallPart, Usage
 from arena.core.model import Traits, conversation
 from arena.core.specs import Spec
 
-_log = logging.getLogger(__name__)
-
-_SMALL = 30_000_000
-"""Parameters under which a second thread costs more than it brings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of a local model; their meaning is at the top of this file."""
-
-    device: str | None = None
-    dtype: str | None = None
-    threads: int | None = None
-    max_batch: int = 32
-    context: int | None = None
-    cache_gb: float | None = None
-    deterministic: bool = False
-
-    def __post_init__(self) -> None:
-        if self.max_batch < 1 or (self.threads or 1) < 1 or (self.cache_gb or 0) < 0:
-            raise UsageError(f"max_batch and threads are at least 1 and cache_gb at least 0, not {self}.")
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What a loaded model consists of."""
-
-    network: Any
-    tokenizer: Any
-    encoder: ChatEncoder
-    sampler: Sampler
-    context: int
-    stop_ids: frozenset[int]
+__all__ = ["Engine", "LocalModel", "Options", "Prompt"]
 
 
 class LocalModel:
@@ -110,13 +74,20 @@ class LocalModel:
         Raises:
             BadSpec: an option it does not have.
         """
-        known = Options.__dataclass_fields__
-        if not spec.name or set(spec.options) - set(known):
-            raise BadSpec(f"{spec}: expected hf:FOLDER with any of the options {', '.join(known)}.")
-        try:
-            options = Options(**dict(spec.options))  # type: ignore[arg-type]
-        except TypeError as error:
-            raise BadSpec(f"{spec}: an option has a value of the wrong type ({error}).") from error
+        if not spec.name:
+            raise BadSpec(f"{str(spec)!r} names no model: expected hf:FOLDER, such as hf:./my-model.")
+        given = SpecOptions(spec)
+        threads, context = given.number("threads", None, 1), given.number("context", None, 1)
+        options = Options(
+            device=given.text("device"),
+            dtype=given.text("dtype", None, tuple(_weights.DTYPES)),
+            threads=None if threads is None else int(threads),
+            max_batch=given.whole("max_batch", Options().max_batch, 1),
+            context=None if context is None else int(context),
+            cache_gb=given.number("cache_gb", None),
+            deterministic=given.flag("deterministic", False),
+        )
+        given.done()
         return cls(spec.name, options, spec=str(spec))
 
     @classmethod
@@ -161,17 +132,20 @@ class LocalModel:
                 tokenizer = _weights.load_tokenizer(self._folder)
                 network = _weights.load_network(self._folder, device, _weights.choose_dtype(options.dtype, device))
                 if device == "cpu":
-                    _set_threads(network, options.threads)
+                    set_threads(network, options.threads)
                 self._engine = self._assemble(network, tokenizer)
             return self._engine
 
     def _assemble(self, network: Any, tokenizer: Any) -> Engine:
-        device = next(network.parameters()).device
-        context = _weights.context_of(network, tokenizer, self._options.context)
-        encoder = ChatEncoder(tokenizer)
-        batch = _batch(network, context, self._options, device, self.spec)
-        sampler = Sampler(batch, device, self._policy_version, self.spec)
-        return Engine(network, tokenizer, encoder, sampler, context, _stop_ids(network, tokenizer, encoder))
+        name = self.spec or "the model"
+        engine = assemble(network, tokenizer, self._options, policy_version=self._policy_version, name=name)
+        # A model that is forgotten without `aclose` must not leave its thread behind.
+        weakref.finalize(self, engine.sampler.close)
+        return engine
+
+    async def _ready(self) -> Engine:
+        engine = self._engine
+        return engine if engine is not None else await asyncio.to_thread(self.load)
 
     @contextlib.contextmanager
     def updating(self, policy_version: str) -> Iterator[Any]:
@@ -201,13 +175,19 @@ class LocalModel:
         template does not keep its prefix: then the conversation is encoded afresh. The completion's
         log-probabilities are `sampled`, of the distribution drawn from, or at temperature 0 `raw`.
         """
-        engine = self._engine or await asyncio.to_thread(self.load)
+        engine = await self._ready()
         prompt = engine.encoder.encode(messages, tools, after)
         completion = await self.sample(prompt, sampling, tools=bool(tools))
         return completion.following(conversation(messages, after))
 
     async def sample(
-        self, prompt: Prompt, sampling: Sampling, *, tools: bool = False, forced: Sequence[int] = ()
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        *,
+        tools: bool = False,
+        forced: Sequence[int] = (),
+        raw: bool = False,
     ) -> Completion:
         """Sample after a prompt of ids.
 
@@ -217,27 +197,28 @@ class LocalModel:
             tools: whether tool calls are looked for in the answer.
             forced: ids that are taken instead of sampled ones, first to last, with their true
                 log-probabilities; sampling goes on after them.
+            raw: log-probabilities of the model's own distribution instead of the one drawn from.
 
         Raises:
             ContextOverflow: the prompt leaves no room for an answer.
         """
-        engine = self._engine or await asyncio.to_thread(self.load)
+        engine = await self._ready()
         room = engine.context - len(prompt.ids)
         if room < 1 or not prompt.ids:
             raise ContextOverflow(
-                f"The conversation has {len(prompt.ids)} tokens; this model takes {engine.context}, the answer included."
+                f"The conversation has {len(prompt.ids)} tokens; this model takes {engine.context} with the answer."
             )
         defaults = engine.network.generation_config
         request = Request(
             prompt=prompt.ids,
-            settings=_settings(sampling, defaults),
+            settings=_settings(sampling, defaults, raw),
             limit=min(room, sampling.max_tokens or defaults.max_new_tokens or room),
             stop_ids=engine.stop_ids,
-            stopped=_stopper(engine.encoder, sampling.stop) if sampling.stop else None,
+            stopped=_stopper(engine.encoder, sampling.stop),
             forced=tuple(forced),
         )
         sampled = await asyncio.wrap_future(engine.sampler.submit(request))
-        return _completion(engine, prompt, request, sampled, sampling.stop, tools)
+        return _completion(engine, prompt, sampled, sampling.stop, request.settings, tools=tools)
 
     async def aclose(self) -> None:
         """End the thread and forget the weights; answers in progress are cancelled. A second call does nothing."""
@@ -247,42 +228,7 @@ class LocalModel:
             await asyncio.to_thread(engine.sampler.close)
 
 
-def _batch(network: Any, context: int, options: Options, device: torch.device, spec: str) -> Batch:
-    """The fast batch where it is exact for this architecture, else the one that fits any."""
-    if options.deterministic:
-        return PaddedBatch(network, max_rows=1)
-    if not plain_attention(network) or not agrees(network):
-        _log.warning(
-            "%s: %s has a cache that cannot be kept between turns; every prompt is encoded whole.",
-            spec or "the model",
-            type(network).__name__,
-        )
-        return PaddedBatch(network, max_rows=options.max_batch)
-    limit = _cache_bytes(options.cache_gb, device)
-    return RaggedBatch(network, PrefixStore(limit // 2), max_rows=options.max_batch, context=context, limit=limit // 2)
-
-
-def _cache_bytes(cache_gb: float | None, device: torch.device) -> int:
-    if cache_gb is not None:
-        return int(cache_gb * 2**30)
-    return int(torch.cuda.mem_get_info(device)[0]) // 2 if device.type == "cuda" else 2 * 2**30
-
-
-def _set_threads(network: Any, threads: int | None) -> None:
-    if threads is None and sum(parameter.numel() for parameter in network.parameters()) < _SMALL:
-        threads = 1
-    if threads is not None:
-        torch.set_num_threads(threads)
-
-
-def _stop_ids(network: Any, tokenizer: Any, encoder: ChatEncoder) -> frozenset[int]:
-    """What ends an answer: the ends of sequence that the model and tokenizer name, and the template's end of turn."""
-    named = network.generation_config.eos_token_id
-    ids = {*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id, encoder.turn_end()}
-    return frozenset(int(id) for id in ids if id is not None)
-
-
-def _settings(sampling: Sampling, defaults: Any) -> Settings:
+def _settings(sampling: Sampling, defaults: Any, raw: bool) -> Settings:
     def choose(value: Any, default: Any, neutral: Any) -> Any:
         return value if value is not None else default if default is not None else neutral
 
@@ -290,12 +236,15 @@ def _settings(sampling: Sampling, defaults: Any) -> Settings:
         temperature=choose(sampling.temperature, defaults.temperature, 1.0),
         top_p=choose(sampling.top_p, defaults.top_p, 1.0),
         top_k=choose(sampling.top_k, defaults.top_k, 0),
-        seed=choose(sampling.seed, None, secrets.randbits(63)),
+        seed=secrets.randbits(63) if sampling.seed is None else sampling.seed,
+        raw=raw,
     )
 
 
-def _stopper(encoder: ChatEncoder, stop: tuple[str, ...]) -> Callable[[Sequence[int]], bool]:
+def _stopper(encoder: ChatEncoder, stop: tuple[str, ...]) -> Callable[[Sequence[int]], bool] | None:
     """Whether the last ids contain a stop string. A token is at least a byte, so a short tail is enough."""
+    if not stop:
+        return None
     tail = 2 * max(len(text.encode()) for text in stop) + 8
 
     def stopped(ids: Sequence[int]) -> bool:
@@ -306,31 +255,29 @@ def _stopper(encoder: ChatEncoder, stop: tuple[str, ...]) -> Callable[[Sequence[
 
 
 def _completion(
-    engine: Engine, prompt: Prompt, request: Request, sampled: Sampled, stop: tuple[str, ...], tools: bool
+    engine: Engine, prompt: Prompt, sampled: Sampled, stop: tuple[str, ...], settings: Settings, *, tools: bool
 ) -> Completion:
-    ids = sampled.tokens
-    text = engine.encoder.decode(ids[:-1] if ids[-1] in engine.stop_ids else ids)
-    cuts = [text.find(string) for string in stop if string in text]
-    text = text[: min(cuts)] if cuts else text
+    """What was sampled, with its text cut before a stop string and split into parts; the ids stay whole."""
+    ids, encoder = sampled.tokens, engine.encoder
+    text = encoder.decode(ids[:-1] if ids[-1] in engine.stop_ids else ids)
+    text = text[: min((text.find(string) for string in stop if string in text), default=None)]
     parts = read_answer(text, thinking=prompt.thinking, tools=tools, prefix=f"call_{len(prompt.ids)}")
-    completion = Completion(
+    called = sampled.finish == "stop" and any(isinstance(part, ToolCallPart) for part in parts)
+    return Completion(
         parts=parts,
-        finish=sampled.finish,
+        finish="tool_calls" if called else sampled.finish,
         usage=Usage(
             input=len(prompt.ids) - sampled.cached,
             cached=sampled.cached,
             output=len(ids),
-            reasoning=_reasoning_tokens(engine.encoder, ids) if isinstance(parts[0], ReasoningPart) else 0,
+            reasoning=_reasoning_tokens(encoder, ids) if isinstance(parts[0], ReasoningPart) else 0,
         ),
         prompt_ids=prompt.ids,
         token_ids=ids,
         logprobs=sampled.logprobs,
-        logprob_kind="raw" if request.settings.raw else "sampled",
+        logprob_kind="raw" if settings.raw or settings.greedy else "sampled",
         policy_version=sampled.policy_version,
     )
-    if completion.tool_calls and sampled.finish == "stop":
-        return completion.model_copy(update={"finish": "tool_calls"})
-    return completion
 
 
 def _reasoning_tokens(encoder: ChatEncoder, ids: Sequence[int]) -> int:

@@ -77,6 +77,8 @@ def build_tiny_model(
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
+    from arena.agents.models._weights import quiet
+
     if template not in TEMPLATES:
         raise UsageError(f"There is no chat template {template!r} for a tiny model: {', '.join(TEMPLATES)}.")
     if hidden % (2 * heads) or min(hidden, heads, layers, context) < 1:
@@ -101,7 +103,8 @@ def build_tiny_model(
         network = LlamaForCausalLM(config)
     _fill(network, initializer_range, torch.Generator().manual_seed(seed))
     network.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=config.pad_token_id)
-    network.save_pretrained(folder)
+    with quiet():
+        network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return Path(folder)
 
