@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -24,6 +25,7 @@ _TYPES = {int: "INTEGER", bool | None: "INTEGER", float: "REAL", float | None: "
 _COLUMNS = {name: _TYPES.get(kind, "TEXT") for name, kind in get_type_hints(Row).items()}
 _NAMES = ", ".join(f'"{name}"' for name in _COLUMNS)
 _SCHEMA = f"""
+BEGIN;
 CREATE TABLE episodes ({", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())},
     name TEXT, superseded INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (shard, offset));
 CREATE INDEX slots ON episodes (task, repeat, step, attempt);
@@ -32,6 +34,7 @@ CREATE TABLE shards (shard TEXT PRIMARY KEY, whole INTEGER, size INTEGER);
 CREATE TABLE damage (shard TEXT, offset INTEGER, length INTEGER, reason TEXT, PRIMARY KEY (shard, offset));
 CREATE TABLE superseded (ranges TEXT);
 PRAGMA user_version = {_VERSION};
+COMMIT;
 """
 _NEWEST = """NOT superseded AND NOT EXISTS (SELECT 1 FROM episodes AS newer WHERE newer.task = episodes.task
     AND newer.repeat = episodes.repeat AND newer.step = episodes.step AND NOT newer.superseded
@@ -51,33 +54,35 @@ class Index:
         self._connection = connection
         self._lock = threading.Lock()
         self.close = weakref.finalize(self, connection.close)
-        connection.execute("PRAGMA synchronous = OFF")
 
     @classmethod
     def open(cls, folder: Path) -> Index:
         """The index of the run in `folder`, up to date with its shards."""
         path = folder / "index.sqlite"
         index = cls._load(path) if path.exists() else None
-        if index is not None and index.is_current(folder):
-            return index
         try:
             if index is None:
                 path.unlink(missing_ok=True)
                 index = cls._create(str(path))
-            index.update(folder)
+            if not index.is_current(folder):
+                index.update(folder)
             return index
-        except (sqlite3.OperationalError, OSError):
-            memory = cls._create(":memory:") if index is None else index._copy()
-            memory.update(folder)
-            return memory
+        except (sqlite3.DatabaseError, OSError):
+            return cls._in_memory(folder, index)
+
+    @classmethod
+    def rebuilt(cls, folder: Path) -> Index:
+        """The index made anew from the shards: the old one turned out to be damaged."""
+        with suppress(OSError):
+            (folder / "index.sqlite").unlink()
+        return cls.open(folder)
 
     @classmethod
     def _load(cls, path: Path) -> Index | None:
-        """The index in a file; None if it is damaged or of another version."""
-        uri = f"{path.absolute().as_uri()}?mode=rw"
+        """The index in a file; None if it cannot be used or is of another version."""
         try:
-            connection = sqlite3.connect(uri, uri=True, timeout=1.0, check_same_thread=False)
-        except sqlite3.OperationalError:
+            connection = _connect(f"{path.absolute().as_uri()}?mode=rw")
+        except sqlite3.DatabaseError:
             return None
         try:
             if connection.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
@@ -89,8 +94,20 @@ class Index:
         return None
 
     @classmethod
+    def _in_memory(cls, folder: Path, known: Index | None) -> Index:
+        """An index beside the file, which cannot be written; it begins with what the file knows, if that is sound."""
+        if known is not None:
+            with suppress(sqlite3.DatabaseError):
+                memory = known._copy()
+                memory.update(folder)
+                return memory
+        memory = cls._create(":memory:")
+        memory.update(folder)
+        return memory
+
+    @classmethod
     def _create(cls, path: str) -> Index:
-        connection = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
+        connection = _connect(path)
         try:
             connection.executescript(_SCHEMA)
         except BaseException:
@@ -99,7 +116,7 @@ class Index:
         return cls(connection)
 
     def _copy(self) -> Index:
-        memory = sqlite3.connect(":memory:", check_same_thread=False)
+        memory = _connect(":memory:")
         self._connection.backup(memory)
         return Index(memory)
 
@@ -209,6 +226,18 @@ class Index:
         with self._lock:
             found = self._connection.execute(statement, tuple(values)).fetchall()
         return [_row(values) for values in found]
+
+
+def _connect(place: str) -> sqlite3.Connection:
+    """A path, a URI or `:memory:`. Nothing waits for the disk: what a crash breaks is built again."""
+    uri = place.startswith("file:")
+    connection = sqlite3.connect(place, uri=uri, timeout=1.0, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA synchronous = OFF")
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
 
 
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}

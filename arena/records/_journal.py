@@ -76,7 +76,7 @@ class Journal:
 
     def start(self, key: Key, header: Mapping[str, Any]) -> None:
         """An episode begins."""
-        self.end(key)
+        self.drop(key)
         self._count += 1
         self._open[key] = opened = _Open(self._count, 0)
         fields = {"episode": self._count, "key": key.model_dump(), "header": encode(plain(_dumped(header), "header"))}
@@ -91,8 +91,14 @@ class Journal:
         line = b'{"episode":%d,"turn":%b,"messages":[%b]}\n' % (opened.number, turn.model_dump_json().encode(), said)
         self._write(opened, line)
 
+    def drop(self, key: Key) -> None:
+        """The episode is given up and will have no record."""
+        if opened := self._open.get(key):
+            self._write(opened, b'{"episode":%d,"dropped":true}\n' % opened.number)
+            self.end(key)
+
     def end(self, key: Key) -> None:
-        """The episode is on record, or given up."""
+        """The episode is on record."""
         opened = self._open.pop(key, None)
         if opened is None:
             return
@@ -151,7 +157,10 @@ def _dumped(value: Any) -> Any:
 
 
 def read_journal(path: Path) -> Iterator[Unfinished]:
-    """The episodes in a journal, finished or not. A line that cannot be read ends its episode there."""
+    """The episodes in a journal, on record or not, but not those given up.
+
+    A line that cannot be read ends its episode there.
+    """
     keys: dict[int, tuple[Key, dict[str, Any]]] = {}
     turns: dict[int, list[Turn]] = {}
     messages: dict[int, list[Message]] = {}
@@ -165,6 +174,8 @@ def read_journal(path: Path) -> Iterator[Unfinished]:
                 if "key" in data:
                     keys[number] = (Key.model_validate(data["key"]), decode(data["header"]))
                     turns[number], messages[number] = [], []
+                elif "dropped" in data:
+                    del keys[number]
                 elif number in keys and number not in damaged:
                     entry = _Entry.model_validate_json(line)
                     if turns[number] and entry.turn.index != turns[number][-1].index + 1:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -20,7 +22,9 @@ from arena.records._frames import Damage, FrameCodec, scan
 from arena.records._index import Index, read_line, shard_paths
 from arena.records._journal import Unfinished, read_journal
 from arena.records._lock import writer_of
-from arena.records.rows import Row
+from arena.records.rows import Row, key_name
+
+T = TypeVar("T")
 
 
 def open_run(folder: str | os.PathLike[str]) -> Run:
@@ -67,7 +71,7 @@ class Run:
     @property
     def damage(self) -> list[Damage]:
         """What of the shards could not be read so far; `verify` reads all of them."""
-        known = {(damage.shard, damage.offset): damage for damage in self._index.damage()}
+        known = {(damage.shard, damage.offset): damage for damage in self._ask(Index.damage)}
         return [damage for _, damage in sorted((known | self._unreadable).items())]
 
     def rows(
@@ -91,7 +95,7 @@ class Run:
         wanted = {"env": env, "task": task, "agent": agent, "outcome": None if outcome is None else str(outcome)}
         conditions = {name: value for name, value in wanted.items() if value is not None}
         where = " AND ".join(f"{name} = ?" for name in conditions) or "1"
-        return self._index.rows(where, conditions.values(), newest=latest)
+        return self._ask(lambda index: index.rows(where, conditions.values(), newest=latest))
 
     @property
     def superseded(self) -> list[Row]:
@@ -132,29 +136,31 @@ class Run:
         if isinstance(which, Key):
             values = (which.task, which.repeat, which.step, which.attempt)
             where = "task = ? AND repeat = ? AND step = ? AND attempt = ?"
-            if found := self._index.rows(where, values, newest=False):
+            if found := self._ask(lambda index: index.rows(where, values, newest=False)):
                 return found[-1]
         elif isinstance(which, int):
-            if found := self._index.rows(place=which):
+            if found := self._ask(lambda index: index.rows(place=which)):
                 return found[0]
             raise UsageError(f"{self.folder} has {len(self.rows())} episodes, numbered from 0; there is no {which}.")
         else:
             return self._named(which)
-        raise UnknownName("episode", str(which), [row.name for row in self.rows()])
+        raise UnknownName("episode", key_name(*values), self._some_names())
 
     def _named(self, name: str) -> Row:
-        for newest in (True, False):
-            for where in ("name = ?1", "substr(name, instr(name, '/') + 1) = ?1"):
-                if found := self._index.rows(where, (name,), newest=newest):
-                    return found[-1]
+        exact = "name = ?1 OR substr(name, instr(name, '/') + 1) = ?1"
+        if found := self._ask(lambda index: index.rows(exact, (name,)) or index.rows(exact, (name,), newest=False)):
+            return found[-1]
         begins = "substr(name, 1, length(?1)) = ?1 OR substr(name, instr(name, '/') + 1, length(?1)) = ?1"
-        found = self._index.rows(begins, (name,))
+        found = self._ask(lambda index: index.rows(begins, (name,)))
         if len(found) > 1:
             some = ", ".join(row.name for row in found[:5])
             raise UsageError(f"{name!r} fits {len(found)} episodes: {some}{', …' if len(found) > 5 else ''}.")
         if not found:
-            raise UnknownName("episode", name, [row.name for row in self.rows()])
+            raise UnknownName("episode", name, self._some_names())
         return found[0]
+
+    def _some_names(self) -> list[str]:
+        return [row.name for row in self.rows()[:500]]
 
     def read(self, row: Row) -> Episode:
         """The record of a row.
@@ -169,14 +175,15 @@ class Run:
             reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
             raise RecordDamaged(f"Episode {row.name} (shard {row.shard}, offset {row.offset}): {reason}.") from error
 
-    def unfinished(self) -> Iterator[Unfinished]:
+    def unfinished(self) -> list[Unfinished]:
         """Episodes that began and have no record: of a writer that died, or that is still at work."""
-        recorded = {row.key for row in self.rows(latest=False)}
+        found: list[Unfinished] = []
         for path in sorted((self.folder / "journal").glob("*.jsonl")):
-            try:
-                yield from (found for found in read_journal(path) if found.key not in recorded)
-            except FileNotFoundError:
-                continue
+            with suppress(FileNotFoundError):  # its writer has just ended
+                found += read_journal(path)
+        self.refresh()  # after the journals: what ended meanwhile is on record by now
+        recorded = {row.key for row in self.rows(latest=False)}
+        return [unfinished for unfinished in found if unfinished.key not in recorded]
 
     def blob(self, part: ImagePart | str) -> bytes:
         """The bytes of an image, or of anything kept under its SHA-256.
@@ -203,9 +210,18 @@ class Run:
 
     def refresh(self) -> None:
         """Take in what was written since the run was opened."""
-        if not self._index.is_current(self.folder):
+        if not self._ask(lambda index: index.is_current(self.folder)):
             self._index.close()
             self._index = Index.open(self.folder)
+
+    def _ask(self, question: Callable[[Index], T]) -> T:
+        """The index's answer; an index that turns out to be damaged is made anew."""
+        try:
+            return question(self._index)
+        except sqlite3.DatabaseError:
+            self._index.close()
+            self._index = Index.rebuilt(self.folder)
+            return question(self._index)
 
     def close(self) -> None:
         """Let go of the index; a second call does nothing."""

@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -99,9 +99,7 @@ class RunWriter:
         self._run_lock = lock
         self._index = Index.open(folder)
         self.damage: tuple[Damage, ...] = tuple(self._cut())
-        number = 1 + max((int(path.name[:4]) for path in self._numbered()), default=-1)
-        self._shard = f"{number:04d}"
-        self._prune_journals()
+        self._shard = self._next_shard()
         self._journal = Journal(folder / "journal" / f"{self._shard}.jsonl")
         self._descriptor, self._size = -1, 0
         self._codec = FrameCodec()
@@ -123,16 +121,15 @@ class RunWriter:
             InfrastructureError: the disk is full or failed; what was written before stands.
         """
         line = episode.model_dump_json().encode() + b"\n"
-        with self._lock:
-            self._check()
+        with self._lock, self._writing():
             frame = self._codec.pack(line)
             if self._descriptor < 0:
                 self._descriptor = open_to_append(self.folder / "episodes" / f"{self._shard}.jsonl.zst")
             try:
                 write_all(self._descriptor, frame)
-            except OSError as error:
+            except OSError:
                 os.ftruncate(self._descriptor, self._size)
-                raise InfrastructureError(f"An episode could not be written to {self.folder}: {error}.") from error
+                raise
             row = row_of(episode, self._shard, self._size, len(frame))
             self._size += len(frame)
             self._rows.append(row)
@@ -148,20 +145,18 @@ class RunWriter:
             header: the fields of `Episode` known so far (task, seed, agents, models, briefs, started, …), as JSON
                 data or records.
         """
-        with self._lock:
-            self._check()
+        with self._lock, self._writing():
             self._journal.start(key, header)
 
     def journal(self, key: Key, turn: Turn, messages: Sequence[Message] = ()) -> None:
         """A turn is complete; `messages` are those new in the episode's table (`ConversationTable.take_new`)."""
-        with self._lock:
-            self._check()
+        with self._lock, self._writing():
             self._journal.turn(key, turn, messages)
 
     def journal_drop(self, key: Key) -> None:
         """An episode is given up and will have no record."""
-        with self._lock:
-            self._journal.end(key)
+        with self._lock, self._writing():
+            self._journal.drop(key)
 
     def blob(self, part: ImagePart) -> None:
         """Keep an image's bytes; a second time does nothing.
@@ -182,8 +177,7 @@ class RunWriter:
         if digest in self._blobs:
             return digest
         path = self.folder / "blobs" / digest
-        with self._lock:
-            self._check()
+        with self._lock, self._writing():
             if not path.exists():
                 temporary = path.with_suffix(".new")
                 temporary.write_bytes(data)
@@ -192,6 +186,26 @@ class RunWriter:
             self._blobs.add(digest)
         self._dirty.set()
         return digest
+
+    def recover(self) -> list[Row]:
+        """Record what earlier writers left unfinished, as cancelled, so that what it cost is counted.
+
+        Their journals go; one is kept if its headers do not say enough for a record.
+        """
+        self.sync()
+        recorded = {row.key for row in self._index.rows(newest=False)}
+        rows = []
+        for path in sorted((self.folder / "journal").glob("*.jsonl")):
+            if path == self._journal.path:
+                continue
+            left = [found for found in read_journal(path) if found.key not in recorded]
+            try:
+                rows += [self.append(episode) for episode in [unfinished.episode() for unfinished in left]]
+            except ValueError as error:
+                self.log(f"kept journal/{path.name}: {error}")
+                continue
+            path.unlink()
+        return rows
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `summary.json` in one step."""
@@ -245,7 +259,11 @@ class RunWriter:
             self._dirty.set()
 
     def close(self) -> None:
-        """Bring everything to the disk and let the next writer in; a second call does nothing."""
+        """Bring everything to the disk and let the next writer in; a second call does nothing.
+
+        Raises:
+            InfrastructureError: the disk failed.
+        """
         with self._lock:
             if self._closed:
                 return
@@ -259,6 +277,8 @@ class RunWriter:
             os.close(self._descriptor)
         self._index.close()
         self._run_lock.release()
+        if self._failure is not None:
+            raise InfrastructureError(f"The end of {self.folder} may not be on disk: {self._failure}.")
 
     def __enter__(self) -> RunWriter:
         return self
@@ -268,11 +288,17 @@ class RunWriter:
     ) -> None:
         self.close()
 
-    def _check(self) -> None:
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Refuses to write to a closed run, or on after a failed disk; says so when the disk fails."""
         if self._closed:
             raise UsageError(f"The writer of {self.folder} is closed.")
-        if self._failure is not None:
-            raise InfrastructureError(f"{self.folder} could not be written to disk: {self._failure}.")
+        try:
+            if self._failure is not None:
+                raise self._failure
+            yield
+        except OSError as error:
+            raise InfrastructureError(f"{self.folder} could not be written: {error}.") from error
 
     def _keep_synced(self) -> None:
         while self._dirty.wait() and not self._ending.wait(_SYNC_SECONDS):
@@ -287,13 +313,7 @@ class RunWriter:
         if torn:
             self._index.update(self.folder)
 
-    def _numbered(self) -> list[Path]:
-        return [*shard_paths(self.folder), *(self.folder / "journal").glob("*.jsonl")]
-
-    def _prune_journals(self) -> None:
-        """Delete the journals of earlier writers whose episodes are all on record."""
-        for path in (self.folder / "journal").glob("*.jsonl"):
-            recorded = {row.key for row in self._index.rows(newest=False)}
-            with suppress(OSError):
-                if all(unfinished.key in recorded for unfinished in read_journal(path)):
-                    path.unlink()
+    def _next_shard(self) -> str:
+        used = [*shard_paths(self.folder), *(self.folder / "journal").glob("*.jsonl")]
+        numbers = [int(name) for name in map(shard_name, used) if name.isdigit()]
+        return f"{max(numbers, default=-1) + 1:04d}"
