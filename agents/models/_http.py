@@ -14,7 +14,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -57,12 +57,47 @@ class Patience:
     max_bytes: int = 8 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """The client of one event loop, and the generator that closes it when that loop shuts down."""
+class _Lanes:
+    """The connections of one event loop, each in a client of its own, the last one used taken first.
 
-    client: httpx.AsyncClient
-    closing: AsyncGenerator[None, None]
+    One client for all would look through every connection for each request: with 256 requests at once that
+    costs ten times the request itself.
+    """
+
+    def __init__(self, make: Callable[[], httpx.AsyncClient]) -> None:
+        self._make = make
+        self._idle: list[httpx.AsyncClient] = []
+        self._all: list[httpx.AsyncClient] = []
+        self._end = self._close_with_the_loop()
+
+    async def open(self) -> None:
+        """From now on the loop's end closes the connections."""
+        await anext(self._end)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._end.aclose()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[httpx.AsyncClient]:
+        """A client that nobody else uses meanwhile."""
+        if not self._idle:
+            self._idle.append(self._make())
+            self._all.append(self._idle[-1])
+        client = self._idle.pop()
+        try:
+            yield client
+        finally:
+            self._idle.append(client)
+
+    async def _close_with_the_loop(self) -> AsyncGenerator[None, None]:
+        """An event loop that ends finishes its suspended generators, this one among them."""
+        try:
+            yield
+        finally:
+            for client in self._all:
+                with contextlib.suppress(httpx.HTTPError):
+                    await client.aclose()
 
 
 @dataclass(eq=False)
@@ -84,7 +119,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
     patience: Patience = field(default_factory=Patience)
     local: bool = False
-    _opened: RunVar[_Opened | None] = field(default_factory=lambda: RunVar("arena.http", None), init=False, repr=False)
+    _lanes: RunVar[_Lanes | None] = field(default_factory=lambda: RunVar("arena.http", None), init=False, repr=False)
     _spread: random.Random = field(default_factory=random.Random, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -156,14 +191,15 @@ class Endpoint:
         raise failure
 
     async def _exchange(self, content: bytes, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
-        client = await self._client()
+        lanes = await self._opened()
         data = bytearray()
-        async with client.stream("POST", self.url, content=content, headers=headers) as response:
-            limit = self.patience.max_bytes if response.is_success else _ERROR_BYTES
-            async for chunk in response.aiter_bytes():
-                data += chunk
-                if len(data) > limit:
-                    break
+        with lanes.one() as client:
+            async with client.stream("POST", self.url, content=content, headers=headers) as response:
+                limit = self.patience.max_bytes if response.is_success else _ERROR_BYTES
+                async for chunk in response.aiter_bytes():
+                    data += chunk
+                    if len(data) > limit:
+                        break
         if response.is_success and len(data) > limit:
             raise ModelUnavailable(
                 f"{self.model} at {self.url} answered with more than {limit:,} bytes, which are not read. "
@@ -195,33 +231,20 @@ class Endpoint:
             return Passing(f"the connection was cut ({words})")
         return UsageError(f"{self.model} cannot be asked at {self.url}: {words}.")
 
-    async def _client(self) -> httpx.AsyncClient:
-        opened = self._opened.get()
-        if opened is None:
+    async def _opened(self) -> _Lanes:
+        lanes = self._lanes.get()
+        if lanes is None:
             # Loading the certificates takes longer than a whole local episode, so plain HTTP goes without.
-            verify = True if self.url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            client = httpx.AsyncClient(
-                verify=verify,
-                timeout=httpx.Timeout(None, connect=min(_CONNECT_SECONDS, self.patience.timeout)),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=30.0),
-                trust_env=not self.local,
-            )
-            opened = _Opened(client, _closing(client))
-            self._opened.set(opened)
-            await anext(opened.closing)
-        return opened.client
+            secure = self.url.startswith("https")
+            context = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            timeout = httpx.Timeout(None, connect=min(_CONNECT_SECONDS, self.patience.timeout))
+            lanes = _Lanes(lambda: httpx.AsyncClient(verify=context, timeout=timeout, trust_env=not self.local))
+            self._lanes.set(lanes)
+            await lanes.open()
+        return lanes
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; those of others close when their loops end."""
-        if opened := self._opened.get():
-            self._opened.set(None)
-            await opened.closing.aclose()
-
-
-async def _closing(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
-    """Suspended while the client is in use: a loop that ends finishes its generators, and so closes the client."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(httpx.HTTPError):
-            await client.aclose()
+        if lanes := self._lanes.get():
+            self._lanes.set(None)
+            await lanes.close()
