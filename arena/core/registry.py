@@ -129,6 +129,8 @@ def registration(id: str) -> Registration:
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise  # the module is there, and what it imports is not
             raise UnknownName("module", module, (), f"It is named by {id!r}.") from error
     if name not in _environments:
         load_plugins()

@@ -10,6 +10,11 @@ from gymnasium import Space
 _SAMPLE_WORDS = ("look", "north", "take", "the", "key", "why?", "42", "élan", "日本", "🙂", "\n", '{"a": 1}')
 
 
+def _words(generator: np.random.Generator) -> str:
+    count = int(generator.integers(0, 6))
+    return " ".join(_SAMPLE_WORDS[i] for i in generator.integers(0, len(_SAMPLE_WORDS), count))
+
+
 class AnyText(Space[str]):
     """Every valid Unicode string of any length (no lone surrogates)."""
 
@@ -18,8 +23,7 @@ class AnyText(Space[str]):
 
     def sample(self, mask: None = None, probability: None = None) -> str:
         """A few words, some of them not ASCII."""
-        count = int(self.np_random.integers(0, 6))
-        return " ".join(_SAMPLE_WORDS[i] for i in self.np_random.integers(0, len(_SAMPLE_WORDS), count))
+        return _words(self.np_random)
 
     def contains(self, x: Any) -> bool:
         """Whether x is a string that encodes as UTF-8."""
@@ -66,7 +70,7 @@ class TextImage(Space[dict[str, Any]]):
     def sample(self, mask: None = None, probability: None = None) -> dict[str, Any]:
         """A few words and a small image of noise."""
         image = self.np_random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        return {"text": self.text.sample(), "image": image}
+        return {"text": _words(self.np_random), "image": image}
 
     def contains(self, x: Any) -> bool:
         """Whether x has exactly a valid text and a (height, width, 3) uint8 image."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arena.core.errors import BadSuite
+from arena.core.errors import BadSuite, UsageError
 from arena.core.seeds import Split, split_of_seed
 
 
@@ -83,7 +83,16 @@ class Suite:
         return tuple(dict.fromkeys(task.env for task in self.tasks))
 
 
-_ENTRY_KEYS = {"env", "params", "split", "n", "seed", "seeds", "names", "max_turns"}
+_ENTRY_TYPES: dict[str, type] = {
+    "env": str,
+    "params": dict,
+    "split": str,
+    "n": int,
+    "seed": int,
+    "seeds": list,
+    "names": list,
+    "max_turns": int,
+}
 
 
 def load_suite(path: Path) -> Suite:
@@ -109,7 +118,7 @@ def load_suite(path: Path) -> Suite:
         BadSuite: says what in the file cannot be used.
     """
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSuite(f"The suite {path} cannot be read: {error}.") from error
     unknown = set(data) - {"name", "proved", "description", "tasks"}
@@ -117,20 +126,21 @@ def load_suite(path: Path) -> Suite:
     if unknown or not isinstance(entries, list) or not entries:
         wrong = f"unknown keys {sorted(unknown)}" if unknown else "no [[tasks]]"
         raise BadSuite(f"The suite {path} has {wrong}. A suite has name, proved, description and [[tasks]].")
-    tasks = tuple(task for entry in entries for task in _expand(path, entry))
+    try:
+        tasks = tuple(task for entry in entries for task in _expand(entry))
+    except UsageError as error:
+        raise BadSuite(f"The suite {path} cannot be used: {error}") from error
     keys = [task.key for task in tasks]
-    if twice := {key for key in keys if keys.count(key) > 1} if len(set(keys)) < len(keys) else set():
-        raise BadSuite(f"The suite {path} names {sorted(twice)[0]} more than once; use --repeats for several episodes.")
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BadSuite(f"The suite {path} names {twice} more than once; use --repeats for several episodes.")
     return Suite(data.get("name", path.stem), tasks, bool(data.get("proved", False)), data.get("description", ""))
 
 
-def _expand(path: Path, entry: Mapping[str, Any]) -> Iterator[Task]:
+def _expand(entry: Mapping[str, Any]) -> Iterator[Task]:
     from arena.core import registry
 
-    unknown = set(entry) - _ENTRY_KEYS
-    if unknown or "env" not in entry:
-        wrong = f"the unknown keys {sorted(unknown)}" if unknown else "no env"
-        raise BadSuite(f"A [[tasks]] entry of {path} has {wrong}. Its keys are {', '.join(sorted(_ENTRY_KEYS))}.")
+    _check_entry(entry)
     env, params = entry["env"], entry.get("params", {})
     limit = entry.get("max_turns")
     if "seeds" in entry:
@@ -141,3 +151,22 @@ def _expand(path: Path, entry: Mapping[str, Any]) -> Iterator[Task]:
         return
     for task in registry.tasks(env, entry.get("split", "eval"), entry.get("n", 10), entry.get("seed", 0), params):
         yield task if limit is None else Task(task.env, task.seed, task.params, task.name, limit)
+
+
+def _check_entry(entry: object) -> None:
+    """Refuse an entry that would be misread."""
+    if not isinstance(entry, dict):
+        raise BadSuite(f"{entry!r} stands where a [[tasks]] table is expected.")
+    unknown = set(entry) - set(_ENTRY_TYPES)
+    if unknown or "env" not in entry:
+        wrong = f"the unknown keys {sorted(unknown)}" if unknown else "no env"
+        raise BadSuite(f"A [[tasks]] entry has {wrong}. Its keys are {', '.join(sorted(_ENTRY_TYPES))}.")
+    for key, value in entry.items():
+        if not isinstance(value, _ENTRY_TYPES[key]) or isinstance(value, bool):
+            raise BadSuite(f"{key} = {value!r} of {entry['env']}: expected {_ENTRY_TYPES[key].__name__}.")
+    both = sorted({"split", "n", "seed"} & set(entry)) if "seeds" in entry else []
+    if both or ("names" in entry and "seeds" not in entry):
+        wrong = f"seeds and {', '.join(both)}" if both else "names without seeds"
+        raise BadSuite(f"{entry['env']} has {wrong}: tasks are either drawn (split, n, seed) or named (seeds, names).")
+    if any(not isinstance(seed, int) for seed in entry.get("seeds", ())) or entry.get("max_turns", 1) < 1:
+        raise BadSuite(f"{entry['env']}: seeds are whole numbers, and max_turns is at least 1.")

@@ -21,5 +21,7 @@ def clean(text: str) -> tuple[str, int]:
 
 def shorten(text: str, limit: int) -> str:
     """The text on one line in at most `limit` characters, the cut marked by an ellipsis."""
-    line = " ".join(text[: limit * 4].split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    head = text[: limit * 4]
+    line = " ".join(head.split())
+    whole = len(line) <= limit and (len(head) == len(text) or text[len(head) :].isspace())
+    return line if whole else line[: limit - 1] + "…"

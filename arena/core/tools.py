@@ -7,11 +7,15 @@ with a template also has a short form, `move north`. Several calls are one actio
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from arena.core.messages import Tool
+
+_PLACE = re.compile(r"\{(\w+)\}")
+"""Where an argument goes in a template; all are filled in one pass, so that a value is never read as a template."""
 
 
 def canonical(calls: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
@@ -47,15 +51,15 @@ def fill_template(tools: Sequence[Tool], name: str, arguments: Mapping[str, Any]
         The string and None, or "" and a sentence that says what is wrong with the call.
     """
     tool = next((tool for tool in tools if tool.name == name), None)
-    if tool is None or tool.template is None:
+    template = tool.template if tool is not None else None
+    if tool is None or template is None:
         return "", f"There is no tool called {name!r}. The tools are: {', '.join(t.name for t in tools)}."
     properties = tool.parameters.get("properties", {})
-    missing = [key for key in tool.parameters.get("required", properties) if key not in arguments]
+    required = tool.parameters.get("required", properties) or ()
+    missing = [key for key in required if key not in arguments]
     unknown = [key for key in arguments if key not in properties]
     if missing or unknown:
         wrong = f"lacks {', '.join(missing)}" if missing else f"does not take {', '.join(unknown)}"
         return "", f"The call of {name} {wrong}. Its arguments are: {', '.join(properties) or 'none'}."
-    short = tool.template
-    for key in properties:
-        short = short.replace("{" + key + "}", str(arguments.get(key, "")))
+    short = _PLACE.sub(lambda place: str(arguments.get(place[1], "")) if place[1] in properties else place[0], template)
     return short.strip(), None

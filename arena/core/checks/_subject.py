@@ -46,7 +46,7 @@ class Subject:
         self.id = self.registration.id
         self.deep = deep
         self.params = dict(params)
-        self.turns = 60 if deep else 25
+        self.turns = 100 if deep else 25
         self._open: list[Any] = []
         limit = self.registration.max_turns
         self.tasks = [Task(self.id, seed, self.params, None, limit) for seed in chosen_seeds] or self._drawn_tasks()
@@ -121,7 +121,10 @@ class Subject:
         """The same episodes here and in a second process."""
         from arena.core.checks._elsewhere import play_elsewhere
 
-        played = [(task, _play.explore(self.make(task), task, self.turns, "elsewhere")) for task in self.tasks]
+        played = [
+            (task, _play.explore(self.make(task), task, self.turns, "elsewhere"))
+            for task in self.rounds(self.tasks, 2.0, at_least=1)
+        ]
         return play_elsewhere(self.registration, played, timeout=self.some(120, 600))
 
     def _walk(self, env: Any, task: Task, kind: Literal["explorer", "idle", "oracle"]) -> Walk:
@@ -133,7 +136,7 @@ class Subject:
 
     def _drawn_tasks(self) -> list[Task]:
         try:
-            return [*self.drawn("eval", self.some(2, 6)), *self.drawn("train", self.some(1, 4))]
+            return [*self.drawn("eval", self.some(2, 20)), *self.drawn("train", self.some(1, 10))]
         except Exception:
             # A broken source of tasks is the business of `tasks_are_reproducible`; the other checks go on without it.
             return [Task(self.id, seed, self.params, None, self.registration.max_turns) for seed in (2**31, 0, 1)]

@@ -36,9 +36,12 @@ def observations_lie_in_their_space(subject: Subject) -> None:
                 f"{where}: {shorten(repr(raw), 120)}",
                 "return a str of valid Unicode (or {'text', 'image'} with observation_space = TextImage())",
             )
-        back = space.from_jsonable(json.loads(json.dumps(space.to_jsonable([raw]))))
-        if not space.contains(next(iter(back))):
-            raise Violation("an observation survives JSON", f"{where} does not", "use AnyText or TextImage as space")
+    for walk in subject.walks:
+        written = json.dumps(space.to_jsonable([walk.first[0]]))
+        if not space.contains(next(iter(space.from_jsonable(json.loads(written))))):
+            raise Violation(
+                "an observation survives JSON", f"it does not {_at(walk, 0)}", "use AnyText or TextImage as space"
+            )
 
 
 def infos_are_json(subject: Subject) -> None:
