@@ -141,7 +141,11 @@ class Server:
                 seed=body.get("seed"),
             )
             return await self.model.sample(prompt, sampling, tools=tools, forced=forced, raw=self.raw)
-        except (ContextOverflow, UsageError, ValueError) as error:
+        except ContextOverflow as error:
+            limit = f"This model's maximum context length is {self.engine.context} tokens."
+            asked = f"However, your request has {len(prompt.ids)} input tokens."
+            raise Refused(400, f"{limit} {asked} Please reduce the length of the input messages.") from error
+        except (UsageError, ValueError) as error:
             raise Refused(400, str(error)) from error
         except ArenaError as error:
             raise Refused(500, str(error), "InternalServerError") from error
