@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from arena.agents.models._cache import ResponseCache
-from arena.agents.models._http import Endpoint, Json, Patience
+from arena.agents.models._http import UNREADABLE, Endpoint, Json, Patience
 from arena.agents.models._key import Key
 from arena.agents.models._prices import cost
 from arena.agents.models._rate import RateLimit
 from arena.core.errors import BadSpec, UsageError
-from arena.core.messages import Completion, ImagePart
+from arena.core.messages import Completion, ImagePart, Usage
 from arena.core.paths import cache_folder
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Remote:
         self.official = base == provider.url
         self.local = _is_local(self.host)
         self.priced = not (options.flag("free", False) or self.local)
+        if self.priced:
+            cost(self.host, self.name, Usage())  # a price file that cannot be read is told of before money is spent
         self.fields = options.prefixed("body_")
         self._cache = _cache(options)
         self._rate = RateLimit(options.number("rpm", None), options.number("tpm", None))
@@ -118,7 +121,8 @@ class Remote:
         if self._cache is not None:
             key = self._cache.key(self._endpoint.url, body, sampling.seed)
             if reply := await self._cache.get(key):
-                return self._priced(read(reply), cached=True)
+                with contextlib.suppress(*UNREADABLE):  # kept by a version that could read it
+                    return self._priced(read(reply), cached=True)
         expected = _expected_tokens(prompt, sampling)
 
         @asynccontextmanager
@@ -206,7 +210,7 @@ def _key(provider: Provider, options: Options, official: bool) -> Key | None:
 def _patience(options: Options) -> Patience:
     usual = Patience()
     return Patience(
-        timeout=options.number("timeout", usual.timeout) or usual.timeout,
+        timeout=options.number("timeout", usual.timeout, least=0.001) or usual.timeout,
         max_retries=options.whole("max_retries", usual.max_retries),
         wait=options.number("wait", usual.wait) or 0.0,
         max_wait=options.number("max_wait", usual.max_wait) or 0.0,

@@ -14,6 +14,7 @@ from arena.agents.models import build
 from arena.agents.models._prices import cost
 from arena.core.errors import ArenaError, BadSpec, UnknownName, UsageError
 from arena.core.messages import Message, Sampling, Usage
+from arena.core.model import Model
 from arena.core.specs import Spec
 
 HELLO = [Message.of("user", "hello")]
@@ -48,6 +49,7 @@ def ask(spec, *turns, seeds=(None,)):
 def test_a_spec_rebuilds_the_model(spec):
     assert build(build(spec).spec).spec == build(Spec.parse(spec)).spec == spec
     assert spec in repr(build(spec))
+    assert isinstance(build(spec), Model)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_a_spec_rebuilds_the_model(spec):
         ("openai:m@http://localhost/v1,timout=3", "Did you mean timeout"),
         ("openai:m@http://localhost/v1,xyz=3", "There is: body_"),
         ("openai:m@http://localhost/v1,timeout=soon", "expected a number"),
-        ("openai:m@http://localhost/v1,timeout=-1", "at least 0"),
+        ("openai:m@http://localhost/v1,timeout=-1", r"at least 0\.001"),
         ("openai:m@http://localhost/v1,max_retries=1.5", "expected a whole number"),
         ("openai:m@http://localhost/v1,ids=yes", "expected true or false"),
         ("openai:m@http://localhost/v1,logprob_kind=cooked", "expected raw or sampled"),
