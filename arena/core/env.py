@@ -137,6 +137,8 @@ class _Contract:
     np_random: np.random.Generator
     np_random_seed: int
     _phase: Literal["new", "running", "ended", "closed"] = "new"
+    _shown: dict[str, Any]
+    """The info of the last observation."""
 
     def brief(self) -> dict[str, Any]:
         """What the agent is told before the first observation, as JSON."""
@@ -167,6 +169,7 @@ class _Contract:
 
     def _begun(self, info: dict[str, Any]) -> None:
         self._phase = "running"
+        self._shown = info
         if "briefs" not in info:
             info.setdefault("brief", self.brief())
 
@@ -236,6 +239,7 @@ class Env(_Contract, gymnasium.Env[RawObservation, str]):
         action = self._checked(action)
         calls = read_calls(action) if self.tools else None
         result = self._step(action) if calls is None else self._step_calls(calls)
+        self._shown = result[4]
         if result[2] or result[3]:
             self._graded(result[4])
         return result
@@ -283,7 +287,9 @@ class Env(_Contract, gymnasium.Env[RawObservation, str]):
         texts: list[str] = []
         executed: list[str] = []
         total, observation, terminated, truncated = 0.0, cast("RawObservation", ""), False, False
-        merged: dict[str, Any] = {"valid": True}
+        # A call that cannot be run changes nothing: state and player stay those of the last observation.
+        merged: dict[str, Any] = {key: self._shown[key] for key in ("state_key", "player") if key in self._shown}
+        merged["valid"] = True
         for name, arguments in calls:
             short, error = fill_template(self.tools, name, arguments)
             if error is None:

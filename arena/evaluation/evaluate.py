@@ -183,6 +183,7 @@ async def _run(
     on_progress: Callable[[Progress], None] | None,
     on_engine: Callable[[Engine], None] | None,
 ) -> Evaluation:
+    writer.recover()
     reader = open_run(writer.folder)
     before = reader.rows()
     jobs = list(missing(suite, config.repeats, before)) if jobs is None else jobs

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from arena.core.errors import AgentError, ArenaError, EnvironmentFailure, InfrastructureError
+from arena.core.jsondata import plain
 from arena.core.outcome import Outcome
 
 BLAME: dict[type[ArenaError], tuple[Outcome, Any]] = {
@@ -45,9 +45,7 @@ def score_of(info: Mapping[str, Any]) -> float:
 def extra_info(info: Mapping[str, Any]) -> dict[str, Any]:
     """The environment's own keys; they must be JSON."""
     extra = {key: value for key, value in info.items() if key not in _FIELDS}
-    if extra:
-        try:
-            json.dumps(extra)
-        except (TypeError, ValueError) as error:
-            raise EnvironmentFailure(f"What info carries must be JSON: {error}.") from error
-    return extra
+    try:
+        return plain(extra, "info") if extra else extra
+    except ValueError as error:
+        raise EnvironmentFailure(f"What info carries must be JSON: {error}.") from error

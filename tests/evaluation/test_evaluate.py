@@ -1,0 +1,203 @@
+"""Evaluations: the Python function, resuming after kill -9, refusals, comparison."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import arena
+from arena.core.errors import ResumeRefused, UnknownName, UsageError
+from arena.core.outcome import Outcome
+from arena.evaluation import EvalConfig, evaluate
+from arena.evaluation.config import with_settings
+from arena.records import open_run
+
+HERE = Path(__file__).parent
+
+
+def comparable(folder: Path) -> str:
+    """The summary without what may differ between equal evaluations (times, attempts)."""
+    summary = json.loads((folder / "summary.json").read_text())
+    del summary["run"]
+    return json.dumps(summary, indent=1)
+
+
+def test_the_python_function_evaluates_and_shows_its_table(tmp_path):
+    evaluation = evaluate("guess-number", "oracle", out=tmp_path / "run")
+    assert evaluation.summary.overall.score.mean == 1.0
+    assert evaluation.complete
+    assert "arena/GuessNumber-v0" in repr(evaluation)
+    assert len(evaluation.run.rows()) == len(arena.suite("guess-number").tasks)
+
+
+def test_it_works_where_a_loop_is_running_as_in_a_notebook(tmp_path):
+    async def cell() -> float:
+        return evaluate("arena/GuessNumber-v0", "oracle", tasks=3, out=tmp_path / "run").summary.overall.score.mean
+
+    assert asyncio.run(cell()) == 1.0
+
+
+def test_repeats_give_pass_rates_and_clustered_intervals(tmp_path):
+    summary = evaluate("arena/Maze-v0", "random", tasks=4, repeats=4, out=tmp_path / "run").summary
+    assert set(summary.overall.passes) == {"pass@1", "pass@2", "pass@4", "pass^1", "pass^2", "pass^4"}
+    assert summary.overall.passes["pass@1"].mean == pytest.approx(summary.overall.success.mean)
+    assert summary.overall.passes["pass@4"].mean >= summary.overall.passes["pass@1"].mean
+    assert summary.overall.score.method == "clustered"
+    assert any("only 4 tasks" in warning for warning in summary.warnings)
+
+
+def run_cli(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    command = [sys.executable, "-m", "arena.cli", *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, **options)
+
+
+def test_kill_9_in_the_middle_then_resume_equals_an_uninterrupted_run(tmp_path):
+    arguments = ["eval", "maze", "-a", "slow_agents:Slow", "-j", "16", "--set", "max_turns=25"]
+    assert run_cli(*arguments, "-o", tmp_path / "whole").returncode == 0
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    command = [sys.executable, "-m", "arena.cli", *arguments, "-o", str(tmp_path / "killed")]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        shards = tmp_path / "killed" / "episodes"
+        while process.poll() is None and sum(p.stat().st_size for p in shards.glob("*")) < 4000:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    before = open_run(tmp_path / "killed")
+    assert 0 < len(before.rows()) < 80
+    assert list(before.unfinished()), "the turns of unfinished episodes stay readable"
+    shard = next(shards.glob("*"))
+    with shard.open("ab") as file:
+        file.write(shard.read_bytes()[:100])  # a torn frame
+    resumed = run_cli("eval", "--resume", tmp_path / "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    assert comparable(tmp_path / "killed") == comparable(tmp_path / "whole")
+
+
+def test_a_truncated_shard_is_survived_and_its_episodes_are_done_again(tmp_path):
+    evaluate("guess-number", "random", out=tmp_path / "run")
+    whole = comparable(tmp_path / "run")
+    shard = next((tmp_path / "run" / "episodes").glob("*"))
+    os.truncate(shard, shard.stat().st_size // 2)
+    evaluate("guess-number", "random", resume=tmp_path / "run")
+    assert comparable(tmp_path / "run") == whole
+
+
+SUITE = """
+name = "mine"
+[[tasks]]
+env = "arena/GuessNumber-v0"
+seeds = [1, 2, 3]
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"suite": SUITE.replace("2, 3", "2, 4")}, "suite.hash"),
+        ({"agent": "idle"}, "agents.agent"),
+        ({"seed": 5}, "settings.seed"),
+        ({"limits": {"seconds": 9.0}}, "settings.limits"),
+        ({"suite": SUITE.replace("GuessNumber-v0", "Wordle-v0")}, "suite"),
+    ],
+)
+def test_resuming_something_else_is_refused_with_the_difference(tmp_path, change, said):
+    path = tmp_path / "mine.toml"
+    path.write_text(SUITE)
+    options: dict[str, Any] = {"agent": "oracle", "seed": 0}
+    evaluate(str(path), **options, out=tmp_path / "run")
+    path.write_text(change.pop("suite", SUITE))
+    with pytest.raises(ResumeRefused, match=said):
+        evaluate(str(path), **{**options, **change}, resume=tmp_path / "run")
+
+
+def test_a_changed_prompt_is_refused(tmp_path):
+    template = tmp_path / "system.j2"
+    template.write_text("Play. {{ instructions }}")
+    replies = tmp_path / "replies.json"
+    replies.write_text('["5", "7"]')
+    options: dict[str, Any] = {"agent": f"chat:system={template}", "model": f"scripted:{replies}", "tasks": 2}
+    evaluate("arena/GuessNumber-v0", **options, out=tmp_path / "run")
+    template.write_text("Play well. {{ instructions }}")
+    with pytest.raises(ResumeRefused, match="prompt"):
+        evaluate("arena/GuessNumber-v0", **options, resume=tmp_path / "run")
+
+
+def test_unscored_episodes_are_done_again_with_a_new_attempt(tmp_path):
+    """An episode that was cancelled is not scored as zero; resuming plays it and only it."""
+    from arena.records import resume_run
+
+    first = evaluate("arena/GuessNumber-v0", "oracle", tasks=3, out=tmp_path / "run")
+    done = next(first.run.episodes())
+    config = first.run.config
+    with resume_run(tmp_path / "run", config, ()) as writer:
+        lost = done.model_copy(
+            update={
+                "outcome": Outcome.CANCELLED,
+                "score": None,
+                "success": None,
+                "key": done.key.model_copy(update={"attempt": 1}),
+            }
+        )
+        writer.append(lost)
+    again = evaluate("arena/GuessNumber-v0", "oracle", tasks=3, resume=tmp_path / "run")
+    assert again.summary.overall.coverage == 1.0
+    attempts = [row.attempt for row in again.run.rows(latest=False) if row.task == done.key.task]
+    assert sorted(attempts) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"repeats": 0}, "repeats"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"nonsense": 1}, "nonsense"),
+        ({"limits": {"turn": 3}}, "limits"),
+        ({"tasks": 0}, "tasks"),
+    ],
+)
+def test_bad_options_are_named(tmp_path, options, said):
+    with pytest.raises(UsageError, match=said):
+        evaluate("arena/NoughtsAndCrosses-v0", "random", out=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_target_says_what_was_probably_meant():
+    with pytest.raises(UnknownName, match="guess-number"):
+        evaluate("gess-number")
+    with pytest.raises(UnknownName, match="arena/Wordle-v0"):
+        evaluate("arena/Wordl-v0")
+
+
+def test_settings_reach_nested_tables():
+    values = with_settings({"limits": {"tokens": 5}}, ["limits.seconds=60", "params.size=7", "agent=random"])
+    assert values == {"limits": {"tokens": 5, "seconds": 60}, "params": {"size": 7}, "agent": "random"}
+    assert EvalConfig.read({"target": "maze", **{k: values[k] for k in ("limits",)}}).limits.seconds == 60
+    with pytest.raises(UsageError, match="KEY=VALUE"):
+        with_settings({}, ["limits"])
+
+
+def test_comparing_a_run_with_a_better_one_names_the_flips(tmp_path):
+    worse = evaluate("maze", "random", out=tmp_path / "worse").run
+    better = evaluate("maze", "oracle", out=tmp_path / "better").run
+    comparison = arena.compare(worse, better)
+    assert comparison.difference.low > 0.5
+    assert not comparison.worse
+    assert len(comparison.better) + sum(row.score == 1.0 for row in worse.rows()) == comparison.shared == 80
+    backwards = arena.compare(better, worse)
+    assert backwards.difference.mean == pytest.approx(-comparison.difference.mean)
+
+
+def test_comparing_runs_without_a_shared_task_is_refused(tmp_path):
+    first = evaluate("arena/GuessNumber-v0", "oracle", tasks=2, out=tmp_path / "a").run
+    second = evaluate("arena/GuessNumber-v0", "oracle", tasks=2, task_seed=9, out=tmp_path / "b").run
+    with pytest.raises(UsageError, match="share no"):
+        arena.compare(first, second)
