@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from arena.agents.models import build
-from arena.agents.models.tiny import build_tiny_model
 from arena.core.errors import UsageError
 from arena.core.messages import Message, Sampling, Tool, ToolCallPart, ToolResultPart
 
@@ -38,11 +37,9 @@ def answers(url):
 
 
 @pytest.fixture(scope="module")
-def served(require, tmp_path_factory):
+def served(tiny_model, tmp_path_factory):
     """The folder of a tiny model and the address of the server that serves it."""
-    require("transformers")
-    place = tmp_path_factory.mktemp("serve")
-    folder = build_tiny_model(place / "tiny")
+    place, folder = tmp_path_factory.mktemp("serve"), tiny_model
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = chosen.getsockname()[1]
