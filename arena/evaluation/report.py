@@ -29,14 +29,16 @@ def table(summary: Summary) -> Table:
     agent = summary.agents.get("agent", "")
     proved = "proved" if summary.proved else "unproved"
     result = Table(title=f"{summary.suite} ({proved}) · {agent} · {summary.repeats} per task", title_justify="left")
-    result.add_column("environment")
-    for name in ("score, 95 %", "coverage", "outcomes", "turns", "tokens", "cost", "return", "normalised"):
-        result.add_column(name, justify="left" if name == "outcomes" else "right")
-    for section in summary.sections:
-        result.add_row(*_cells(section))
-    if len(summary.sections) > 1:
-        result.add_section()
-        result.add_row(*_cells(summary.overall))
+    shown = [*summary.sections, summary.overall] if len(summary.sections) > 1 else list(summary.sections)
+    rows = [_cells(section) for section in shown]
+    # Without model calls there is nothing to say about tokens and cost; without baselines nothing to normalise.
+    names = [name for name in rows[0] if any(row[name] not in _NOTHING.get(name, ()) for row in rows)]
+    for name in names:
+        result.add_column(name, justify="left" if name in ("environment", "outcomes") else "right")
+    for number, row in enumerate(rows):
+        if number and number == len(summary.sections):
+            result.add_section()
+        result.add_row(*(row[name] for name in names))
     return result
 
 
@@ -71,20 +73,23 @@ def table_text(summary: Summary, width: int = 140) -> str:
     return console.file.getvalue()
 
 
-def _cells(section: Section) -> list[str]:
+def _cells(section: Section) -> dict[str, str]:
     outcomes = ", ".join(f"{count} {name}" for name, count in sorted(section.outcomes.items()))
-    limits = ", ".join(f"{count} {name}" for name, count in sorted(section.limits.items()))
-    return [
-        section.name,
-        interval(section.score),
-        f"{section.scored}/{section.asked}",
-        f"{outcomes} ({limits})" if limits else outcomes,
-        _number(section.turns, 1),
-        _number(section.tokens, 0),
-        "?" if section.cost is None else f"${section.cost:.2f}",
-        _number(section.reward.mean, 2),
-        "–" if section.normalised is None else f"{section.normalised:.2f}",
-    ]
+    limits = ", ".join(sorted(section.limits))
+    return {
+        "environment": section.name,
+        "score, 95 %": interval(section.score),
+        "coverage": f"{section.scored}/{section.asked}",
+        "outcomes": f"{outcomes} ({limits})" if limits else outcomes,
+        "turns": _number(section.turns, 1),
+        "tokens": _number(section.tokens, 0),
+        "cost": "?" if section.cost is None else f"${section.cost:.2f}",
+        "return": _number(section.reward.mean, 2),
+        "normalised": "–" if section.normalised is None else f"{section.normalised:.2f}",
+    }
+
+
+_NOTHING = {"tokens": ("0", "–"), "cost": ("$0.00",), "normalised": ("–",)}
 
 
 def _number(value: float, digits: int) -> str:
