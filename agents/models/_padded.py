@@ -22,7 +22,9 @@ class PaddedBatch:
     def __init__(self, network: Any, *, max_rows: int) -> None:
         self._network, self._max_rows = network, max_rows
         self._device = next(network.parameters()).device
-        takes = inspect.signature(network.forward).parameters
+        # An adapter's own signature says nothing; that of the network underneath does.
+        inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+        takes = inspect.signature(inner.forward).parameters
         self._takes_positions = "position_ids" in takes
         self._takes_logits_to_keep = "logits_to_keep" in takes
         self._cache_name = "past_key_values" if "past_key_values" in takes else "cache_params"

@@ -96,30 +96,33 @@ def _digest(path: Path) -> str:
 
 
 def template_of(folder: Path) -> str:
-    """The text of a folder's chat template, "" where it has none."""
+    """The text of a folder's chat template.
+
+    Raises:
+        UsageError: it has none.
+    """
     with contextlib.suppress(OSError):
         return (folder / "chat_template.jinja").read_text("utf-8")
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads((folder / "tokenizer_config.json").read_text("utf-8")).get("chat_template", "")
-        return found if isinstance(found, str) else json.dumps(found)
-    return ""
+        found = json.loads((folder / "tokenizer_config.json").read_text("utf-8")).get("chat_template")
+        if found:
+            return found if isinstance(found, str) else json.dumps(found)
+    raise UsageError(
+        f"{folder} has no chat template, so a conversation cannot be turned into tokens. Put one into "
+        "chat_template.jinja in that folder (base models have none: use the instruct version, or copy its file)."
+    )
 
 
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a folder, with a pad token (its end of sequence where it has none).
 
     Raises:
-        UsageError: no tokenizer, or no chat template.
+        UsageError: no tokenizer, or one that cannot be read.
     """
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:
         raise UsageError(f"The tokenizer in {folder} cannot be loaded: {_first_line(error)}") from error
-    if not tokenizer.chat_template:
-        raise UsageError(
-            f"{folder} has no chat template, so a conversation cannot be turned into tokens. Put one into "
-            "chat_template.jinja in that folder (base models have none: use the instruct version, or copy its file)."
-        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
