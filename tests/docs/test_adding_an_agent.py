@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "adding-an-agent.md"
-BLOCK = re.compile(r'^```python(?: title="(?P<file>[^"]+)")?\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
+from pages import BLOCK, DOCS, run_page
+
+PAGE = DOCS / "adding-an-agent.md"
 
 
 def test_the_code_on_the_page_runs(tmp_path, monkeypatch):
     """A newcomer would copy code that does not work."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    text = PAGE.read_text(encoding="utf-8")
-    blocks = list(BLOCK.finditer(text))
-    assert len(blocks) == text.count("```python") == 5
-    shared: dict[str, object] = {}
-    for block in blocks:
-        # Padded, so that a failure names the line of the page.
-        code = "\n" * text.count("\n", 0, block.start("code")) + block["code"]
-        if block["file"]:
-            (tmp_path / block["file"]).write_text(code, encoding="utf-8")
-        else:
-            exec(compile(code, str(PAGE), "exec"), shared)
-    for block in blocks:
-        if block["file"]:
-            del sys.modules[block["file"].removesuffix(".py")]
+    assert run_page(PAGE, tmp_path, {}) == 5
+    for file in tmp_path.glob("*.py"):
+        sys.modules.pop(file.stem, None)
 
 
 def test_the_agent_on_the_page_always_wins(tmp_path, monkeypatch):
