@@ -19,7 +19,10 @@ _OUT_OF_WORLD = frozenset(
 """First words of commands that speak to the interpreter: they would end, rewind or reword the game or write files."""
 
 _WORD = re.compile(r"[a-z]+")
-_SEVERAL = re.compile(r"[.;]|\bthen\b")
+_SEVERAL = re.compile(r"[.,;]|\b(?:then|and|all|every|everything|both|each)\b")
+"""What makes several commands of one, or one command about several things. The library loses count of the points of
+the first kind and of the state after the second; a comma also speaks to someone, as in `me, save`. No thing has any
+of these in its name."""
 
 _BANNER = re.compile(r"\A(?:[\s_|\\/$<>]*\n)+")
 _STATUS = re.compile(r"\n>[^\n]*\Z")
@@ -43,7 +46,7 @@ def read(action: str) -> tuple[str, str | None]:
         return "", f"{shorten(command, 40)!r} cannot be typed: the game knows plain English letters only."
     lowered = command.lower()
     if _SEVERAL.search(lowered):
-        return "", "One command at a time, please: no full stops, no semicolons, no 'then'."
+        return "", "One command about one thing at a time, please: no lists, no 'then', no 'all'."
     first = _WORD.search(lowered)
     if first is None:
         return "", f"{shorten(command, 40)!r} has no word in it. Say what to do, for example: look"

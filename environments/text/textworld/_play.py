@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.environments.text.textworld._state import state_key
+from arena.environments.text.textworld._state import StateReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Play:
         self.walkthrough: list[str] = []
         self.max_points = 1
         self._game = _open(story)
+        self._reader: StateReader
         self._commands: list[str] = []
         self._moves = 0
         self._followers: dict[str, _Follower] = {}
@@ -57,6 +58,7 @@ class Play:
     def begin(self) -> Answer:
         """Start over."""
         state = self._game.reset()
+        self._reader = StateReader(self._game.unwrapped._jericho)
         self._commands = []
         self._moves = 0
         self.walkthrough = list(state["extra.walkthrough"])
@@ -90,8 +92,7 @@ class Play:
         # The last turn of a game is not counted, because the story ends before the clock ticks.
         counted = moves > self._moves or won or lost
         self._moves = moves
-        key = state_key(self._game.unwrapped._jericho, points)
-        return Answer(state["feedback"], points, counted, won, lost, key)
+        return Answer(state["feedback"], points, counted, won, lost, self._reader.key(points))
 
     def _follow(self, info: str) -> Any:
         if info not in self._followers:
