@@ -65,7 +65,10 @@ class Subject:
 
     def make(self, task: Task | None = None) -> Any:
         """A new instance for a task, closed when the check that asked for it ends."""
-        env = registry.make(self.id, **(task or self.tasks[0]).params)
+        return self.keep(registry.make(self.id, **(task or self.tasks[0]).params))
+
+    def keep(self, env: Any) -> Any:
+        """Have an environment closed when the check that made it ends."""
         self._open.append(env)
         return env
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from arena.core import registry
 from arena.core.checks import _play
 from arena.core.checks._report import NotApplicable, Violation
 from arena.core.checks._subject import Subject
@@ -35,24 +37,25 @@ def same_seed_same_episode(subject: Subject) -> None:
 
 def alone_or_in_company(subject: Subject) -> None:
     """An episode is the same with another environment, of this or of another id, stepped in between."""
+    sibling = _sibling(subject)
     for task in subject.rounds(subject.tasks, 1.0):
         alone = _play.explore(subject.make(task), task, subject.turns)
         other_task = next((other for other in subject.tasks if other.key != task.key), task)
-        twin = _Twin(subject, other_task)
-        if wrong := difference(alone.seen, _play.repeat(subject.make(task), task, alone.actions, twin.turn)):
-            raise Violation(
-                "an episode does not notice another instance of the same environment",
-                f"with one stepped in between, {wrong}",
-                _OWN_GENERATOR,
-            )
-        with _kept_global_state():
-            company = difference(alone.seen, _play.repeat(subject.make(task), task, alone.actions, _scramble))
-        if company:
-            raise Violation(
-                "an episode does not notice another environment that uses the process's random generators",
-                f"with one stepped in between, {company}",
-                _OWN_GENERATOR,
-            )
+        company = {
+            "another instance of the same environment": _Other(subject.make(other_task), other_task).turn,
+            "an environment that seeds the process's random generators": _scramble,
+        }
+        if sibling is not None:
+            company[f"{sibling[1].env}"] = _Other(*sibling).turn
+        for who, turn in company.items():
+            with _kept_global_state():
+                wrong = difference(alone.seen, _play.repeat(subject.make(task), task, alone.actions, turn))
+            if wrong:
+                raise Violation(
+                    "an episode does not notice what other environments do",
+                    f"with {who} stepped in between, {wrong}",
+                    _OWN_GENERATOR,
+                )
 
 
 def no_leak_across_resets(subject: Subject) -> None:
@@ -137,22 +140,37 @@ def same_in_another_process(subject: Subject) -> str:
     return "; ".join(f"but for {pattern!r}: {reason}" for pattern, reason in known.volatile.items())
 
 
-class _Twin:
-    """Another instance of the same environment, played on for one turn at a time."""
+class _Other:
+    """Another environment, played on for one turn at a time; its own mistakes are not looked at here."""
 
-    def __init__(self, subject: Subject, task: Task) -> None:
-        self._env = subject.make(task)
+    def __init__(self, env: Any, task: Task) -> None:
+        self._env = env
         self._task = task
-        self._choose = _play.explorer(self._env, "twin", task.key)
+        self._choose = _play.explorer(env, "other", task.key)
         self._now: tuple[Any, dict[str, Any]] | None = None
 
     def turn(self) -> None:
         """Begin an episode or take a turn."""
-        if self._now is None:
-            self._now = _play.start(self._env, self._task)
-            return
-        raw, _, terminated, truncated, info = self._env.step(self._choose(*self._now))
-        self._now = None if terminated or truncated else (raw, info)
+        now, self._now = self._now, None
+        with contextlib.suppress(Exception):
+            if now is None:
+                self._now = _play.start(self._env, self._task)
+                return
+            raw, _, terminated, truncated, info = self._env.step(self._choose(*now))
+            self._now = None if terminated or truncated else (raw, info)
+
+
+def _sibling(subject: Subject) -> tuple[Any, Task] | None:
+    """An environment of another id that is defined in the same module: what could share state with this one."""
+    module, _, _ = subject.registration.entry_point.partition(":")
+    for other in registry.environments().values():
+        if other.id != subject.id and other.entry_point.partition(":")[0] == module:
+            with contextlib.suppress(Exception):
+                task = registry.tasks(other.id, "train", 1)[0]
+                env = subject.keep(registry.make(other.id, **task.params))
+                _play.start(env, task)
+                return env, task
+    return None
 
 
 def _scramble() -> None:

@@ -165,12 +165,3 @@ def _unbriefed(found: str) -> Violation:
         found,
         "set `instructions` on the class or in _reset, or override `brief`",
     )
-
-
-__all__ = [
-    "brief_says_what_to_do",
-    "ends_are_told_apart",
-    "infos_are_json",
-    "observations_lie_in_their_space",
-    "rewards_are_finite",
-]
