@@ -40,7 +40,8 @@ class Registration:
             be observed.
         volatile: pattern -> why it may differ between two runs of the same actions.
         replay: "exact", or "none: reason".
-        roles: models the environment asks for (a simulated user, a judge).
+        roles: models the environment asks for (a simulated user, a judge), handed to its constructor as
+            `models={role: model}`; it awaits them, so its execution is `async`.
         reset_seconds: CPU time that a reset may take once it is warm; the contract check holds it to that.
     """
 
@@ -81,6 +82,8 @@ def register(id: str, entry_point: str, **fields: Any) -> None:
     registration = Registration(id, entry_point, **fields)
     if registration.execution not in ("inline", "thread", "process", "async"):
         raise UsageError(f"execution is inline, thread, process or async, not {registration.execution!r}.")
+    if registration.roles and registration.execution != "async":
+        raise UsageError(f"{id} asks for models ({', '.join(registration.roles)}), so it must be an AsyncEnv (async).")
     gymnasium_registry.pop(id, None)
     asynchronous = registration.execution == "async"
     gymnasium.register(

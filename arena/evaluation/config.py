@@ -33,6 +33,8 @@ class EvalConfig(BaseModel):
     """Model spec, where the agent needs one."""
     players: dict[str, str] = {"others": "random"}
     """Agents of the other players in a game of several; "others" stands for those not named."""
+    roles: dict[str, str] = {}
+    """Models of the environment's own roles (a simulated user, a judge)."""
     params: dict[str, Any] = {}
     """Constructor parameters, when the target is an environment."""
     split: Literal["train", "eval"] = "eval"

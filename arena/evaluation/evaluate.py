@@ -118,21 +118,25 @@ async def evaluate_async(
     suite = suite or config.suite()
     made = made or Made()
     model = made.model or (build_model(config.model) if config.model else None)
+    roles = {role: build_model(spec) for role, spec in config.roles.items()}
     try:
         agents = _agents(config, model, made.agent)
-        resolved = resolve(config, suite, agents, model)
+        resolved = resolve(config, suite, agents, {**({"model": model} if model else {}), **roles})
         writer = resume_run(Path(resume), resolved, COMPARED) if resume else create_run(_folder(config, out), resolved)
         with writer:
-            return await _run(config, suite, agents, writer, jobs, on_progress=on_progress, on_engine=on_engine)
+            play = _Play(config, suite, agents, roles, jobs)
+            return await _run(play, writer, on_progress, on_engine)
     finally:
-        if model is not None and made.model is None:
-            await model.aclose()
+        for own in [*([model] if model is not None and made.model is None else []), *roles.values()]:
+            await own.aclose()
 
 
-def resolve(config: EvalConfig, suite: Suite, agents: Mapping[str, Agent], model: Model | None) -> dict[str, Any]:
+def resolve(
+    config: EvalConfig, suite: Suite, agents: Mapping[str, Agent], models: Mapping[str, Model]
+) -> dict[str, Any]:
     """The whole configuration as `run.toml` holds it: enough to run the same again, no keys."""
     settings = {"repeats": config.repeats, "seed": config.seed, "limits": config.model_dump()["limits"]}
-    identity = {"model": model.traits.identity} if model is not None else {}
+    identity: dict[str, Any] = {role: model.traits.identity for role, model in models.items()}
     prompts = {player: prompt for player, agent in agents.items() if (prompt := getattr(agent, "prompt_hash", None))}
     return {
         "format": 1,
@@ -173,20 +177,28 @@ def _folder(config: EvalConfig, out: str | Path | None) -> Path:
     return folder
 
 
+@dataclass(frozen=True, slots=True)
+class _Play:
+    """Everything that is to be played."""
+
+    config: EvalConfig
+    suite: Suite
+    agents: Mapping[str, Agent]
+    roles: Mapping[str, Model]
+    jobs: Sequence[Job] | None
+
+
 async def _run(
-    config: EvalConfig,
-    suite: Suite,
-    agents: Mapping[str, Agent],
+    play: _Play,
     writer: RunWriter,
-    jobs: Sequence[Job] | None,
-    *,
     on_progress: Callable[[Progress], None] | None,
     on_engine: Callable[[Engine], None] | None,
 ) -> Evaluation:
+    config, suite, agents = play.config, play.suite, play.agents
     writer.recover()
     reader = open_run(writer.folder)
     before = reader.rows()
-    jobs = list(missing(suite, config.repeats, before)) if jobs is None else jobs
+    jobs = list(missing(suite, config.repeats, before)) if play.jobs is None else play.jobs
     progress = Progress(asked=len(suite.tasks) * config.repeats, before=before, left=len(jobs))
 
     def keep_count(episode: Episode) -> None:
@@ -196,6 +208,7 @@ async def _run(
 
     engine = Engine(
         agents,
+        roles=play.roles,
         seed=config.seed,
         limits=config.limits,
         writer=writer,

@@ -15,6 +15,7 @@ from arena.core.errors import ArenaError, EnvironmentFailure
 from arena.core.observation import Observation
 from arena.core.outcome import Outcome
 from arena.core.registry import Registration, registration
+from arena.replay.answers import RecordedAnswers
 from arena.rollout.hosts import Host, open_host
 from arena.rollout.workers import WorkerPool
 
@@ -174,7 +175,8 @@ class _Check:
 
 @asynccontextmanager
 async def _open(known: Registration, episode: Episode, pool: WorkerPool) -> AsyncIterator[Host]:
-    host = await open_host(known, episode.task.task, pool)
+    answers = {role: RecordedAnswers(episode, role) for role in known.roles}
+    host = await open_host(known, episode.task.task, pool, answers)
     try:
         yield host
     finally:

@@ -12,12 +12,14 @@ import anyio
 from arena.core.agent import Agent
 from arena.core.episode import Episode
 from arena.core.errors import UsageError
+from arena.core.model import Model
 from arena.core.outcome import Outcome
 from arena.core.registry import registration
 from arena.rollout.episode import EpisodeRun
 from arena.rollout.hosts import open_host
 from arena.rollout.jobs import Job, Sink
 from arena.rollout.limits import Limits
+from arena.rollout.recorder import RecordedModel
 from arena.rollout.workers import WorkerPool
 
 
@@ -35,6 +37,7 @@ class Engine:
     Args:
         agents: player -> agent. "agent" stands for the evaluated player (the first one briefed),
             "others" for the players not named.
+        roles: role -> model, for environments that ask for models of their own.
         seed: the run's seed; with the task and the repeat it gives each agent's.
         limits: of each episode.
         writer: receives turns and episodes; None keeps nothing.
@@ -51,6 +54,7 @@ class Engine:
         self,
         agents: Mapping[str, Agent],
         *,
+        roles: Mapping[str, Model] | None = None,
         seed: int = 0,
         limits: Limits | None = None,
         writer: Writer | None = None,
@@ -65,6 +69,7 @@ class Engine:
         if concurrency < 1:
             raise UsageError(f"The concurrency must be at least 1, not {concurrency}.")
         self._agents = agents
+        self._roles = {role: RecordedModel(model, role) for role, model in (roles or {}).items()}
         self._seed = seed
         self._limits = limits or Limits()
         self._writer = writer
@@ -135,7 +140,7 @@ class Engine:
             snapshots=self._snapshots,
         )
         try:
-            episode = await run.run(open_host(known, job.task, self._pool))
+            episode = await run.run(open_host(known, job.task, self._pool, self._roles))
         except asyncio.CancelledError:
             self._keep(run.record())
             raise

@@ -8,12 +8,13 @@ becomes `EnvironmentFailure`, a lost worker `InfrastructureError`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar, cast
 
 from arena.core.env import RawObservation, StepResult, ability
-from arena.core.errors import ArenaError, EnvironmentFailure
+from arena.core.errors import ArenaError, EnvironmentFailure, UsageError
+from arena.core.model import Model
 from arena.core.registry import Registration, make_raw
 from arena.core.task import Task
 from arena.rollout.workers import WorkerPool
@@ -189,14 +190,27 @@ class blaming_environment:  # noqa: N801  (a context manager that reads as a phr
             raise EnvironmentFailure(f"{type(error).__name__}: {error}") from error
 
 
-async def open_host(known: Registration, task: Task, pool: WorkerPool) -> Host:
+async def open_host(
+    known: Registration, task: Task, pool: WorkerPool, models: Mapping[str, Model] | None = None
+) -> Host:
     """Start the environment of a task where its registration says.
 
+    Args:
+        known: its registration.
+        task: gives the parameters.
+        pool: worker processes, for environments that run in one.
+        models: role -> model, for environments that ask for some.
+
     Raises:
+        UsageError: a model that the environment asks for is missing.
         EnvironmentFailure: it could not be made.
-        UnknownName, MissingPrerequisite, UsageError: from `registry.make_raw`.
+        UnknownName, MissingPrerequisite: from `registry.make_raw`.
     """
     params = dict(task.params)
+    if known.roles:
+        if missing := [role for role in known.roles if role not in (models or {})]:
+            raise UsageError(f"{known.id} needs a model as {' and '.join(missing)}: --role {missing[0]}=MODEL.")
+        params["models"] = {role: (models or {})[role] for role in known.roles}
     if known.execution == "process":
         return await pool.open(known, params)
     if known.execution == "thread":

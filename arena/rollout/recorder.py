@@ -24,10 +24,16 @@ CURRENT: ContextVar[CallLog | None] = ContextVar("arena_call_log", default=None)
 
 
 class RecordedModel:
-    """A model whose calls enter the record of the episode at work."""
+    """A model whose calls enter the record of the episode at work.
 
-    def __init__(self, model: Model) -> None:
+    Args:
+        model: the model itself.
+        role: `chosen` for the agents' calls, otherwise the role an environment needs it for.
+    """
+
+    def __init__(self, model: Model, role: str = "chosen") -> None:
         self._model = model
+        self._role = role
         self.spec: str = model.spec
 
     @property
@@ -46,7 +52,7 @@ class RecordedModel:
         log = CURRENT.get()
         if log is None:
             return await self._model.complete(messages, sampling, tools, after)
-        return await log.complete(self._model, messages, sampling, tools, after)
+        return await log.complete(self._model, messages, sampling, tools, after, role=self._role)
 
     async def aclose(self) -> None:
         """As `Model.aclose`."""
@@ -82,6 +88,8 @@ class CallLog:
         sampling: Sampling,
         tools: Sequence[Tool],
         after: Completion | None,
+        *,
+        role: str,
     ) -> Completion:
         """Ask the model and record the request, failed ones too.
 
@@ -107,6 +115,7 @@ class CallLog:
                 completion,
                 after=after,
                 sampling=sampling,
+                role=role,
                 seconds=time.perf_counter() - begun,
                 error=error,
             )
@@ -121,8 +130,8 @@ class CallLog:
         auxiliary = {id(completion) for completion in action.auxiliary} if action else set()
         calls = []
         for call, completion in self._turn:
-            failed = completion is None or action is None
-            role = "rejected" if failed or id(completion) in rejected else call.role
+            unused = completion is None or action is None or id(completion) in rejected
+            role = "rejected" if unused and call.role == "chosen" else call.role
             role = "auxiliary" if id(completion) in auxiliary else role
             calls.append(call if role == call.role else call.model_copy(update={"role": role}))
         self._turn.clear()

@@ -12,6 +12,7 @@ import arena
 from arena import AsyncEnv, Env
 from arena.core.agent import Action, Brief
 from arena.core.errors import EpisodeStopped
+from arena.core.messages import Message, Sampling
 
 
 class Count(Env):
@@ -115,3 +116,24 @@ arena.register("probe/Count-v0", "probes:Count", max_turns=10)
 arena.register("probe/CountThread-v0", "probes:Count", max_turns=10, execution="thread")
 arena.register("probe/CountProcess-v0", "probes:Count", max_turns=10, execution="process")
 arena.register("probe/Later-v0", "probes:Later", max_turns=10, execution="async")
+
+
+class Chatty(AsyncEnv):
+    """Passes what the agent says to a simulated user and shows the answer; over when the user says bye."""
+
+    instructions = "Talk to the user."
+
+    def __init__(self, models: Any) -> None:
+        self.user = models["user"]
+
+    async def _reset(self, task: str | None) -> tuple[str, dict[str, Any]]:
+        self.last: Any = None
+        return "The user is there.", {}
+
+    async def _step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        self.last = await self.user.complete([Message.of("user", action)], Sampling(), after=self.last)
+        over = self.last.text == "bye"
+        return self.last.text, 0.0, over, False, {"success": over}
+
+
+arena.register("probe/Chatty-v0", "probes:Chatty", max_turns=5, execution="async", roles=("user",))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import probes  # noqa: F401  (registers the environments)
 import pytest
 
 from arena.agents import build
@@ -16,6 +17,7 @@ from arena.core.errors import ContextOverflow, ModelUnavailable, UsageError
 from arena.core.messages import Completion, Message, TextPart, Usage
 from arena.core.outcome import Outcome
 from arena.core.task import Task
+from arena.replay import execute_all
 from arena.rollout import Engine, Job, Limits, RecordedModel
 
 
@@ -153,6 +155,28 @@ def test_the_record_keeps_exact_tokens_in_linear_size(tiny_model):
     for earlier, later in zip(episode.calls, episode.calls[1:], strict=False):
         assert episode.ids(later.prompt_ids)[: len(episode.sequence(earlier))] == episode.sequence(earlier)
         assert len(later.prompt_ids.new) < 200
+
+
+def test_a_simulated_user_is_a_role_recorded_in_its_turn_and_played_back():
+    """An environment's own model would be lost from the record, and its episodes could not run again."""
+    user = ScriptedModel(["hello", "yes?", "bye"])
+    [episode] = play("chat", ScriptedModel(["hi"]), "probe/Chatty-v0", roles={"user": user})
+    assert episode.outcome is Outcome.SUCCESS
+    assert [call.role for call in episode.turns[1].calls] == ["chosen", "user"]
+    [execution] = asyncio.run(execute_all([episode]))
+    assert (execution.turns, execution.divergence) == (3, None)
+    answer = episode.turns[1].calls[1].message
+    changed = tuple(
+        message if number != answer else Message.of("assistant", "no!")
+        for number, message in enumerate(episode.messages)
+    )
+    [execution] = asyncio.run(execute_all([episode.model_copy(update={"messages": changed})]))
+    assert (execution.divergence.turn, execution.divergence.field) == (1, "text")
+
+
+def test_an_environment_that_needs_a_model_says_so():
+    with pytest.raises(UsageError, match="--role user="):
+        play("chat", ScriptedModel(["hi"]), "probe/Chatty-v0")
 
 
 def _spec(line: str) -> Any:
