@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import subprocess
@@ -121,6 +122,14 @@ def test_a_gymnasium_spec_is_checked_with_its_parameters(require):
     spec = gymnasium.spec("broken/AsksAServer-v0")
     spec.kwargs = {"port": 1}
     assert "ConnectionRefusedError" in check(spec).failures[0].detail
+
+
+def test_a_report_can_be_read_and_parsed():
+    report = check("broken/RewardsNotANumber-v0")
+    written = json.loads(json.dumps(report.to_json()))
+    assert (written["id"], written["passed"], len(written["results"])) == (report.id, False, len(CHECKS))
+    assert "FAIL rewards_are_finite" in report.text()
+    assert "1 failed" in report.text().splitlines()[-1]
 
 
 def test_an_unknown_id_is_no_report():

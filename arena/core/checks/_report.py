@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Status = Literal["passed", "failed", "skipped"]
 
@@ -47,9 +47,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What all checks found on one environment. `str(report)` is the text to read."""
+    """What all checks found on the environment `id`. `str(report)` is its text."""
 
-    env: str
+    id: str
     results: tuple[Result, ...]
 
     @property
@@ -62,11 +62,18 @@ class Report:
         """The failed ones."""
         return tuple(result for result in self.results if result.status == "failed")
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """The report to read, a line per check and more for a failed one."""
         return "\n".join(self._lines())
 
+    __str__ = text
+
+    def to_json(self) -> dict[str, Any]:
+        """The report for a program: id, passed, and a list of results."""
+        return {"id": self.id, "passed": self.passed, "results": [asdict(result) for result in self.results]}
+
     def _lines(self) -> Iterator[str]:
-        yield self.env
+        yield self.id
         for result in self.results:
             remark = "" if result.status == "failed" or not result.detail else f"  {result.detail}"
             yield f"  {_SIGNS[result.status]} {result.name}{remark}"
