@@ -103,6 +103,15 @@ register(
     extra="text",
 )
 register(
+    "arena/TwentyQuestions-v0",
+    "arena.environments.text.twenty_questions:TwentyQuestions",
+    summary="Find out by yes/no questions in plain words which everyday thing is meant.",
+    max_turns=40,
+    source="arena.environments.text.twenty_questions:tasks",
+    suite="twenty-questions",
+    secret="arena.environments.text.twenty_questions:secrets",
+)
+register(
     "arena/Wordle-v0",
     "arena.environments.text.wordle:Wordle",
     summary="Find a hidden five-letter word in six guesses; each is answered by marks for its letters.",
