@@ -207,7 +207,7 @@ class Episode(Record):
         messages: every message of every call, once.
         unfinished_calls: calls of a turn that never came to an action.
         state_key: the state shown by `final_observation`.
-        limit: for `truncated`: which limit (turns, tokens, cost, time, context, environment).
+        limit: for `truncated`: which limit (turns, tokens, cost, time, turn_time, context, or the environment's own).
         score, success: None where the outcome is unscored.
         started: UTC, ISO 8601.
         replaced: characters that were not valid Unicode and became U+FFFD.

@@ -17,7 +17,7 @@ BLAME: dict[type[ArenaError], tuple[Outcome, Any]] = {
 }
 
 _FIELDS = {"brief", "briefs", "instance", "player", "state_key", "valid", "executed", "error"}
-_FIELDS |= {"results", "rewards", "success", "score", "scores"}
+_FIELDS |= {"results", "rewards", "success", "score", "scores", "limit"}
 
 
 class blaming_agent:  # noqa: N801  (a context manager that reads as a phrase)

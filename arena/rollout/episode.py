@@ -248,7 +248,7 @@ class EpisodeRun:
             success = bool(info.get("success"))
             ended = Outcome.FAILURE if terminated else Outcome.TRUNCATED
             self._over = Outcome.SUCCESS if success else ended
-            self._limit = "environment" if truncated and not success else None
+            self._limit = str(info.get("limit", "environment")) if truncated and not success else None
             self._score, self._scores = score_of(info), info.get("scores")
 
     async def _conclude(self, host: Host, limit: str) -> None:

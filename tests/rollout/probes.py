@@ -40,6 +40,8 @@ class Count(Env):
         if self.behaviour == "pid":
             info["pid"], info["same_thread"] = os.getpid(), threading.get_ident() == self.thread
         reward = float("nan") if self.behaviour == "nan" and self.count == 2 else 1.0
+        if self.behaviour == "cut" and self.count == 2:
+            return "cut", 0.0, False, True, {"limit": "budget"}
         over = self.count == self.length
         return f"count {self.count}", reward, over, False, {**info, "success": over}
 

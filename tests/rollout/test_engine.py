@@ -95,6 +95,12 @@ def test_the_turn_limit_is_the_tasks_and_the_environment_grades_what_was_done():
     assert not episode.turns[-1].truncated
 
 
+def test_an_environment_names_its_own_limit():
+    episode = one("probe/Count-v0", behaviour="cut")
+    assert (episode.outcome, episode.limit, episode.turns[-1].truncated) == (Outcome.TRUNCATED, "budget", True)
+    assert "limit" not in episode.turns[-1].info
+
+
 def test_a_slow_decision_is_truncated_by_name():
     episode = one("probe/Count-v0", probes.Go("hang"), Limits(turn_seconds=0.05))
     assert (episode.outcome, episode.limit) == (Outcome.TRUNCATED, "turn_time")
