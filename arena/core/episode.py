@@ -180,9 +180,10 @@ class Turn(Record):
 
 
 class Conclusion(Record):
-    """What `conclude` said when the harness ended the episode."""
+    """What `conclude` said when the harness ended the episode; not `graded` if the environment no longer answered."""
 
     reason: str
+    graded: bool = True
     reward: float = 0.0
     info: JsonObject = {}
 

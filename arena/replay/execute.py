@@ -130,7 +130,7 @@ class _Check:
             self.done += 1
         if episode.turns and (episode.turns[-1].terminated or episode.turns[-1].truncated):
             self._compare_grade(len(episode.turns) - 1, info)
-        elif episode.conclusion is not None and episode.limit != "turn_time":
+        elif episode.conclusion is not None and episode.conclusion.graded:
             reward, info = await host.conclude(episode.conclusion.reason)
             self._compare(len(episode.turns), "reward", episode.conclusion.reward, reward)
             self._compare_grade(len(episode.turns), info)

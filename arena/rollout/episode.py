@@ -95,9 +95,9 @@ class EpisodeRun:
         host: Host | None = None
         try:
             host = await opening
-            self._limit = await self._play(host)
-            if self._limit is not None:
-                await self._conclude(host, self._limit)
+            limit = await self._play(host)
+            if limit is not None:
+                await self._conclude(host, limit)
         except EpisodeStopped:
             self._over = Outcome.CANCELLED
         except (EnvironmentFailure, InfrastructureError, AgentError) as error:
@@ -254,11 +254,13 @@ class EpisodeRun:
     async def _conclude(self, host: Host, limit: str) -> None:
         """Have the environment grade the state as it stands; a lost one has earned nothing."""
         reward, info = 0.0, dict[str, Any](success=False, score=0.0)
-        if not self._lost and self._over is None and self._briefs:
+        graded = bool(self._briefs) and not self._lost
+        if graded:
             reward, info = await host.conclude(limit)
-        self._conclusion = Conclusion(reason=limit, reward=finite(reward), info=extra_info(info))
+        self._conclusion = Conclusion(reason=limit, graded=graded, reward=finite(reward), info=extra_info(info))
         self._score, self._scores = score_of(info), info.get("scores")
         self._over = Outcome.SUCCESS if info.get("success") else Outcome.TRUNCATED
+        self._limit = limit if self._over is Outcome.TRUNCATED else None
 
     async def _timed(self, work: Awaitable[Any], blame: type[ArenaError]) -> Any:
         """Await the agent or the environment within the time limits, blaming the right one for what it raises."""
