@@ -6,11 +6,14 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from full_report import write_report
 from rotation import rotating, rotation
 
 __all__ = ["require", "rotating"]
@@ -118,3 +121,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="slow: runs with ARENA_FULL=1"))
+
+
+_BEGUN = time.monotonic()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """A full run leaves its report in `docs/results/`."""
+    if rotation() is None and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        write_report(terminalreporter.stats, time.monotonic() - _BEGUN)
