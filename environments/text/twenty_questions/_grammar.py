@@ -85,6 +85,7 @@ REWRITES = _compiled(
     (rf"be {THING} (?:to|for) (.+)", r"you \1"),
     (rf"be (?:{THING}|a toy)(?: that)? (child|student) (.+)", r"\1 \2 it"),
     (r"be (?:something|anything) (.+)", r"be \1"),
+    (r"you (?:can|could|may|might|would|do) (.+)", r"you \1"),
     (r"you (.+)", r"\1"),
     (r"you (.+)", r"\1 it"),
     (r"you ([a-z]+) (.+)", r"\1 it \2"),
@@ -116,13 +117,15 @@ REWRITES = _compiled(
     (r"consist of (.+)", r"of \1"),
     (r"(?:contain|include|feature|possess|come with) (.+)", r"have \1"),
     (r"have (?:several|many|multiple|lots of|lot of|a lot of|at least one) (.+)", r"have \1"),
-    (r"(have .+) (?:in|on) it", r"\1"),
+    (r"(have .+) (?:in|on) (?:it|(?:a )?(?:center|middle|inside|front|side|top))", r"\1"),
     # what it has to do with
     (r"be (?:relate|related|connect|connected|associate|associated|linked) (?:to|with) (.+)", r"relate to \1"),
     (r"(?:involve|have (?:anything |something )?to do with) (.+)", r"relate to \1"),
     (r"relate to (.+)", r"for \1"),
     # what adds nothing
     (r"(.+) (?:by|with|for|to) (?:you|a person|human|person|most you)", r"\1"),
+    (r"(.+) by (?:most )?you (.+)", r"\1 \2"),
+    (r"(.+) to (?:work|function|operate|run)", r"\1"),
     (r"(.+) (?:with|in|using) your hand", r"\1"),
     (r"(.+) on (?:a )?(?:daily|regular) basis", r"\1 daily"),
     (r"(.+) (?:at all|at home|in size|in shape|in nature|in general|or something|in real life)", r"\1"),
@@ -134,7 +137,7 @@ NEGATED = re.compile(r"(be |have |)(?:not|nt|non) (?:a |be )?(.+)")
 JOINED = re.compile(r" (and|or|but) ")
 RELATIVE = re.compile(r" (?:that|which|who) (?:you )?(?:can |could |would |do |may |might |usually |is |are )?")
 POSTPOSED = re.compile(r" (?=(?:with|for|in|on|at|of|from|without|you) )")
-ANYTHING = re.compile(r"be (?:a )?(?:object|thing|item|something|one|product|equipment|device|stuff|being)")
+ANYTHING = re.compile(r"be (?:a )?(?:object|thing|item|something|one|product|equipment|stuff|being)")
 
 _PASSIVE = re.compile(r"be ([a-z]+)(?: (.+))?")
 _KIND_OF = re.compile(rf"be (?:a )?{KIND} of (?:a )?")

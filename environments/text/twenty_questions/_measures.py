@@ -10,8 +10,8 @@ from arena.environments.text.twenty_questions._table import Table
 _WORDS = {
     "big": "litres", "bigger": "litres", "large": "litres", "larger": "litres", "greater": "litres", "huge": "litres",
     "small": "-litres", "smaller": "-litres", "little": "-litres", "tinier": "-litres", "tiny": "-litres",
-    "long": "cm", "longer": "cm", "tall": "cm", "taller": "cm", "higher": "cm", "wider": "cm",
-    "short": "-cm", "shorter": "-cm",
+    "long": "cm", "longer": "cm", "tall": "tall", "taller": "tall", "higher": "tall", "high": "tall",
+    "short": "-tall", "shorter": "-tall",
     "heavy": "kg", "heavier": "kg", "light": "-kg", "lighter": "-kg",
 }  # fmt: skip
 _UNITS = {
@@ -27,11 +27,9 @@ _COUNTS = {"a": 1.0, "one": 1.0, "two": 2.0, "three": 3.0, "four": 4.0, "five": 
 _COMPARED = re.compile(
     r"(?:be )?(?:more )?(?:much )?([a-z]+) (?:in size )?(?:than|then) (?:that of )?(?:a )?(.+?)(?: be)?"
 )
-_IN_SIZE = re.compile(
-    r"be (more|less) than (.+?)(?: (?:long|tall|wide|in length|in size|in height|in weight|in mass))?"
-)
+_IN_SIZE = re.compile(r"be (more|less) than (.+?)(?: (long|tall|high|in length|in size|in height|in weight|in mass))?")
 _WEIGHT = re.compile(r"weigh (more|less|under|over)(?: than)? (?:a )?(.+)")
-_FITS = re.compile(r"(?:fit|go) (?:in|inside|into) (?:of )?(?:a )?(.+)")
+_FITS = re.compile(r"(?:fit|go)(?: it)? (?:in|inside|into) (?:of )?(?:a )?(.+)")
 _LETTER = re.compile(r"(start|begin|end) (?:with|in) (?:a )?(?:letter )?([a-z])")
 _AMOUNT = re.compile(r"([a-z]+|\d+(?:\.\d+)?) ([a-z]+)")
 
@@ -53,13 +51,12 @@ class Measures:
 
     def __init__(self, table: Table, plain: Callable[[str], str | None]) -> None:
         self._table = table
-        references: Mapping[str, Sequence[float]] = table.words["references"]
-        self._sizes = {
-            plain(name): dict(zip(("cm", "litres", "kg"), size, strict=True)) for name, size in references.items()
-        }
+        self._sizes: dict[str | None, Mapping[str, float]] = {}
+        for name, (cm, litres, kg, *tall) in table.words["references"].items():
+            self._sizes[plain(name)] = {"cm": cm, "tall": tall[0] if tall else cm, "litres": litres, "kg": kg}
         for thing in table.objects:
-            for name in thing.names:
-                self._sizes[plain(name)] = {"cm": thing.cm, "litres": thing.litres, "kg": thing.kg}
+            sizes = {"cm": thing.cm, "tall": thing.tall, "litres": thing.litres, "kg": thing.kg}
+            self._sizes |= {plain(name): sizes for name in thing.names}
 
     def read(self, phrase: str, whole: str) -> int | None:
         """The objects for which a phrase such as `be bigger than cat` holds; None where it is no comparison.
@@ -69,7 +66,8 @@ class Measures:
             whole: with them ("start with a" is about a letter).
         """
         if found := _IN_SIZE.fullmatch(phrase):
-            return self._compared("size" if found[1] == "more" else "-size", found[2])
+            measure = "tall" if found[3] in ("tall", "high", "in height") else "size"
+            return self._compared(measure if found[1] == "more" else f"-{measure}", found[2])
         if found := _COMPARED.fullmatch(phrase):
             return self._compared(_WORDS.get(found[1], ""), found[2])
         if found := _WEIGHT.fullmatch(phrase):
@@ -88,12 +86,16 @@ class Measures:
         count = None if amount is None else _number(amount[1])
         if amount is not None and count is not None and amount[2] in _UNITS:
             unit, factor = _UNITS[amount[2]]
-            if measure not in ("size", unit) and not (measure == "litres" and unit == "cm"):
+            if unit == "cm" and measure in ("size", "litres"):
+                measure = "cm"
+            elif measure == "size":
+                measure = unit
+            elif measure != unit and (measure, unit) != ("tall", "cm"):
                 return None
-            measure, limit = unit, count * factor
-        elif other in _UNITS and other in ("foot", "meter", "kilogram", "kilo", "pound", "mile", "inch", "yard", "ton"):
+            limit = count * factor
+        elif other in _UNITS:
             return self._compared(word, f"one {other}")
-        elif measure in ("cm", "litres", "kg") and other in self._sizes:
+        elif measure in ("cm", "tall", "litres", "kg") and other in self._sizes:
             limit = self._sizes[other][measure]
         else:
             return None

@@ -14,24 +14,33 @@ from pathlib import Path
 from typing import Any
 
 _FOLDER = Path(__file__).parent
-_MEASURES = ("cm", "litres", "kg")
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One thing to guess: its names, the usual one first and then with its article; longest side, bulk and mass."""
+    """One thing to guess.
+
+    Attributes:
+        names: the usual one first.
+        named: the usual name with its article.
+        cm: longest side.
+        tall: height, in cm.
+        litres: bulk; how big it is felt to be.
+        kg: mass.
+    """
 
     category: str
     names: tuple[str, ...]
     named: str
     cm: float
+    tall: float
     litres: float
     kg: float
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact: the question in plain words, the ways to ask it or its opposite, and the objects it is true of."""
+    """One fact: the question in plain words, the ways to ask for it or its opposite, the objects it is true of."""
 
     question: str
     asks: tuple[str, ...]
@@ -53,7 +62,7 @@ class Table:
         return (1 << len(self.objects)) - 1
 
     def beyond(self, measure: str, limit: float) -> int:
-        """The objects with more than `limit` of a measure: "cm", "litres" or "kg"."""
+        """The objects with more than `limit` of a measure: "cm", "tall", "litres" or "kg"."""
         return sum(1 << i for i, thing in enumerate(self.objects) if getattr(thing, measure) > limit)
 
     def below(self, measure: str, limit: float) -> int:
@@ -86,7 +95,8 @@ def _object(row: Mapping[str, str], article: str | None) -> Object:
         article = "an" if name[0] in "aeiou" else "a"
     named = name if article == "none" else f"{article} {name}"
     names = (name, *filter(None, row["also"].split(";")))
-    return Object(row["category"], names, named, *(float(row[measure]) for measure in _MEASURES))
+    tall = row["tall"] or row["cm"]
+    return Object(row["category"], names, named, float(row["cm"]), float(tall), float(row["litres"]), float(row["kg"]))
 
 
 def _add_fact(

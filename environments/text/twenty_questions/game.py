@@ -85,7 +85,7 @@ class TwentyQuestions(StateSnapshots, Env):
         state.left -= 1
         state.candidates &= reading.objects if yes else ~reading.objects
         solved = yes and reading.guess
-        info = {"valid": True, "state_key": self._key(), "success": solved}
+        info = {"valid": True, "executed": " ".join(action.split()), "state_key": self._key(), "success": solved}
         return "Yes.\n" if yes else "No.\n", 0.0 if solved else -1.0, solved or state.left == 0, False, info
 
     def legal_actions(self) -> Sequence[str]:
