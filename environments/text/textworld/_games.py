@@ -20,12 +20,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from arena.core.errors import InfrastructureError
+from arena.core.errors import EnvironmentFailure, InfrastructureError
 from arena.core.paths import cache_folder
 from arena.environments.text.textworld import _making
 
@@ -44,7 +44,6 @@ class CachedGame:
     challenge: str
     settings: Mapping[str, Any]
     seed: int
-    _generated: Any = field(default=None, init=False)
 
     @cached_property
     def folder(self) -> Path:
@@ -83,14 +82,9 @@ class CachedGame:
                     self._make()
         return self.folder / "game.z8"
 
-    def _generate(self) -> Any:
-        if self._generated is None:
-            self._generated = _making.generate(self.challenge, self.settings, self.seed)
-        return self._generated
-
     def _name(self) -> str:
         try:
-            return _making.instance_of(self._generate())
+            return _making.instance_of(_making.generate(self.challenge, self.settings, self.seed))
         except _making.NoSuchGame:
             return ""
 
@@ -113,11 +107,16 @@ class CachedGame:
     def _make(self) -> None:
         for left_over in self.folder.glob(f"{_MAKING}*"):
             shutil.rmtree(left_over, ignore_errors=True)
-        game = self._generate()
         with tempfile.TemporaryDirectory(prefix=_MAKING, dir=self.folder) as making:
-            _making.compile_game(game, Path(making))
+            try:
+                game = _making.generate(self.challenge, self.settings, self.seed, Path(making))
+            except _making.NoSuchGame as error:
+                raise EnvironmentFailure(
+                    f"textworld cannot make its {self.challenge} game {self.seed}: {error}"
+                ) from error
+            story = _making.compile_game(game, Path(making, "game"))
             for name in _FILES:
-                Path(making, name).replace(self.folder / name)
+                (story.parent / name).replace(self.folder / name)
         files = {name: _checksum(self.folder / name) for name in _FILES}
         self._write({"instance": _making.instance_of(game), "files": files})
 
