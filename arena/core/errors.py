@@ -41,14 +41,17 @@ class UnknownName(UsageError):
     """No such name; says what there is and what was probably meant."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
-        known = sorted(known)
+        super().__init__(kind, name, sorted(known), hint)
+
+    def __str__(self) -> str:
+        kind, name, known, hint = self.args
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         text = f"There is no {kind} called {name!r}."
         if close:
             text += f" Did you mean {close[0]!r}?"
         elif known:
             text += f" There is: {', '.join(known[:20])}{', …' if len(known) > 20 else ''}."
-        super().__init__(f"{text} {hint}".strip())
+        return f"{text} {hint}".strip()
 
 
 class BadSpec(UsageError):
@@ -72,8 +75,12 @@ class MissingPrerequisite(ArenaError):
     """
 
     def __init__(self, what: str, install: str) -> None:
-        super().__init__(f"{what} Install it with:\n    {install}")
+        super().__init__(what, install)
         self.install = install
+
+    def __str__(self) -> str:
+        what, install = self.args
+        return f"{what} Install it with:\n    {install}"
 
 
 class ResetNeeded(ArenaError, gymnasium.error.ResetNeeded):
