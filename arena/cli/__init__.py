@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """Entry point of the command."""
     from arena.cli._app import run
 
-    run()
+    sys.exit(run())

@@ -1,139 +1,108 @@
-"""Episodes on the screen: printed turn by turn, or stepped through with the arrow keys."""
+"""Stepping through the episodes of a run with the arrow keys."""
 
 from __future__ import annotations
 
-import os
-import select
-import sys
-import termios
-import tty
+from collections.abc import Iterator
 
-from rich.console import Console, Group, RenderableType
-from rich.panel import Panel
+from rich.console import Console, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
-from arena.core.episode import Call, Episode, ImagePart, ObservationPart, Turn
+from arena.cli._keys import Keys
+from arena.cli._pages import head, page
 from arena.records import Run
 
-KEYS = "← → turns · ↑ ↓ episodes · Home End · q quits"
+KEYS = "← → turn   ↑ ↓ episode   space b scroll   q quit"
 
-_ARROWS = {
-    "[D": "left",
-    "[C": "right",
-    "[A": "up",
-    "[B": "down",
-    "[H": "home",
-    "[F": "end",
-    "OD": "left",
-    "OC": "right",
-}
-
-
-def print_episode(console: Console, episode: Episode) -> None:
-    """The whole episode, one panel per turn."""
-    console.print(_head(episode))
-    for index in range(len(episode.turns) + 1):
-        console.print(_turn(episode, index))
+Line = list[Segment]
 
 
 def step_through(run: Run, first: str | int) -> None:
-    """Step with the arrow keys until q."""
-    rows = run.rows()
-    if not rows:
-        Console().print("This run has no episodes.")
-        return
-    wanted = run.row(first).key
-    number = next((n for n, row in enumerate(rows) if row.key == wanted), 0)
-    console, turn = Console(), 0
-    while True:
-        episode = run.episode(number)
-        console.clear()
-        console.print(_head(episode, f"episode {number + 1} of {len(rows)}"))
-        console.print(_turn(episode, turn))
-        console.print(Text(KEYS, style="dim"))
-        key = read_key()
-        if key in ("q", "\x03", "\x04"):
+    """Step until q; the terminal then shows again what it showed before."""
+    stepper = Stepper(run, Console(highlight=False, markup=False), first)
+    with stepper.console.screen() as screen, Keys() as keys:
+        try:
+            while not stepper.over:
+                screen.update(stepper)
+                stepper.press(keys.read())
+        except KeyboardInterrupt:
             return
-        if key in ("left", "h"):
-            turn = max(turn - 1, 0)
-        elif key in ("right", "l", " ", "\r"):
-            turn = min(turn + 1, len(episode.turns))
-        elif key in ("home", "end"):
-            turn = 0 if key == "home" else len(episode.turns)
-        elif key in ("up", "down", "k", "j"):
-            number = max(0, min(number + (1 if key in ("down", "j") else -1), len(rows) - 1))
-            turn = 0
 
 
-def read_key() -> str:
-    """One key press; arrows by name."""
-    terminal = sys.stdin.fileno()
-    before = termios.tcgetattr(terminal)
-    try:
-        tty.setcbreak(terminal)
-        key = os.read(terminal, 1).decode(errors="replace")
-        if key == "\x1b" and select.select([terminal], [], [], 0.05)[0]:
-            return _ARROWS.get(os.read(terminal, 2).decode(errors="replace"), "escape")
-        return key
-    finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+class Stepper:
+    """A screen that shows one turn of one episode, from some line on.
+
+    Attributes:
+        over: whether the person has left.
+    """
+
+    def __init__(self, run: Run, console: Console, first: str | int) -> None:
+        self.console = console
+        self.over = False
+        self._run = run
+        self._rows = run.rows()
+        wanted = run.row(first).key
+        self._number = next((n for n, row in enumerate(self._rows) if row.key == wanted), 0)
+        self._episode = run.read(self._rows[self._number])
+        self._turn = self._top = 0
+        self._lines = self._room = 1
+
+    def press(self, key: str) -> None:
+        """What a key does; other keys do nothing."""
+        last = len(self._episode.turns)
+        if key in ("q", "\x04", "\x1b"):
+            self.over = True
+        elif key in ("left", "h"):
+            self._show(turn=max(self._turn - 1, 0))
+        elif key in ("right", "l", "\n"):
+            self._show(turn=min(self._turn + 1, last))
+        elif key in ("home", "g"):
+            self._show(turn=0)
+        elif key in ("end", "G"):
+            self._show(turn=last)
+        elif key in ("page down", " "):
+            self._top = min(self._top + max(self._room // 2, 1), max(self._lines - self._room, 0))
+        elif key in ("page up", "b"):
+            self._top = max(self._top - max(self._room // 2, 1), 0)
+        elif key in ("down", "j"):
+            self._show(number=min(self._number + 1, len(self._rows) - 1))
+        elif key in ("up", "k"):
+            self._show(number=max(self._number - 1, 0))
+
+    def _show(self, *, turn: int = 0, number: int | None = None) -> None:
+        if number is not None and number != self._number:
+            self._number, self._episode = number, self._run.read(self._rows[number])
+        elif number is not None:
+            return
+        self._turn, self._top = turn, 0
+
+    def __rich__(self) -> RenderableType:
+        """The screen: the episode's head, as much of the turn as fits, and the keys."""
+        above = self._drawn(head(self._episode))
+        body = self._drawn(page(self._episode, self._turn, self._run.folder))
+        self._lines, self._room = len(body), max(self.console.height - len(above) - 4, 1)
+        self._top = max(min(self._top, self._lines - self._room), 0)
+        shown = body[self._top : self._top + self._room]
+        empty: list[Line] = [[]] * (self._room - len(shown))
+        return _Drawn([*above, [], *shown, *empty, [], *self._drawn(self._footer())])
+
+    def _footer(self) -> Text:
+        place = f"turn {self._turn} of {len(self._episode.turns)}   episode {self._number} of {len(self._rows) - 1}"
+        if self._lines > self._room:
+            place += f"   lines {self._top + 1}-{self._top + self._room} of {self._lines}"
+        return Text(f"{place}\n{KEYS}", style="dim", no_wrap=True, overflow="ellipsis")
+
+    def _drawn(self, what: RenderableType) -> list[Line]:
+        return self.console.render_lines(what, pad=False)
 
 
-def _head(episode: Episode, place: str = "") -> Text:
-    score = "not scored" if episode.score is None else f"score {episode.score:.2f}"
-    ended = episode.outcome.value + (f" ({episode.limit})" if episode.limit else "")
-    agents = ", ".join(
-        f"{player} {spec}" if len(episode.agents) > 1 else spec for player, spec in episode.agents.items()
-    )
-    models = ", ".join(dict.fromkeys(episode.models.values()))
-    text = Text(f"{place}  " if place else "", style="dim")
-    text.append(episode.key.task, style="bold default")
-    text.append(f"\n{agents}{f' with {models}' if models else ''} · {ended} · {score} · ", style="default")
-    text.append(f"{len(episode.turns)} turns · return {episode.total_reward:g}", style="default")
-    if episode.parent is not None:
-        text.append(f"\nforked from {episode.parent.run} at turn {episode.parent.turn}", style="default")
-    if episode.failure is not None:
-        text.append(f"\n{episode.failure.type}: {episode.failure.message}", style="red")
-    return text
+class _Drawn:
+    """Lines that are drawn already."""
 
+    def __init__(self, lines: list[Line]) -> None:
+        self._lines = lines
 
-def _turn(episode: Episode, index: int) -> RenderableType:
-    """One turn; the index after the last one shows the final observation."""
-    if index == len(episode.turns):
-        shown = [Text(_show(part)) for part in episode.final_observation]
-        if episode.conclusion is not None:
-            shown.append(Text(f"concluded: {episode.conclusion.reason}", style="dim"))
-        return Panel(Group(*shown), title="final observation", title_align="left")
-    turn = episode.turns[index]
-    observed: list[RenderableType] = [Text(_show(part)) for part in turn.observation]
-    if index == 0:
-        instructions = episode.briefs.get(turn.player, {}).get("instructions", "")
-        observed.insert(0, Text(f"{instructions}\n", style="dim"))
-    replies = [Text(f"{call.role}: {_reply(episode, call)}", style="dim") for call in turn.calls]
-    return Panel(
-        Group(*observed, *replies, Text(f"> {turn.action}", style="bold green"), Text(_result(turn), style="dim")),
-        title=f"turn {index}"
-        + (f" · {turn.player}" if turn.player != "agent" else "")
-        + (" · forced" if turn.forced else ""),
-        title_align="left",
-    )
-
-
-def _show(part: ObservationPart) -> str:
-    return f"[image {part.width}x{part.height} {part.sha256[:12]}]" if isinstance(part, ImagePart) else part.text
-
-
-def _reply(episode: Episode, call: Call) -> str:
-    if call.message is None:
-        return f"failed: {call.error}"
-    parts = episode.messages[call.message].parts
-    return " ".join(getattr(part, "text", None) or f"{part.type} {getattr(part, 'name', '')}" for part in parts)
-
-
-def _result(turn: Turn) -> str:
-    said = [f"reward {turn.reward:g}"]
-    said += ["terminated"] if turn.terminated else []
-    said += ["truncated"] if turn.truncated else []
-    said += [f"invalid: {turn.error or 'not understood'}"] if turn.valid is False else []
-    said += [f"note: {note}" for note in turn.notes]
-    return " · ".join(said)
+    def __rich_console__(self, console: Console, options: object) -> Iterator[Segment]:
+        for line in self._lines:
+            yield from line
+            yield Segment.line()

@@ -7,19 +7,24 @@ from typing import Annotated
 
 import typer
 
-from arena.cli._console import console, print_json
+from arena.cli import _options
+from arena.cli._console import counted, print_json, say, show
+
+SUMMARY = "Compare two runs, task by task."
+EXAMPLES = ("arena compare runs/before runs/after", "arena compare runs/before runs/after --json")
 
 
 def command(
-    first: Annotated[Path, typer.Argument(help="Run folder.")],
-    second: Annotated[Path, typer.Argument(help="Run folder.")],
-    flips: Annotated[int, typer.Option(help="How many flipped tasks to show.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    first: Annotated[Path, typer.Argument(metavar="FIRST", help="Run folder to compare with.")],
+    second: Annotated[Path, typer.Argument(metavar="SECOND", help="Run folder that is compared.")],
+    flips: Annotated[int, typer.Option(metavar="N", min=0, help="How many changed tasks to show, of each kind.")] = 10,
+    as_json: _options.Json = False,
 ) -> None:
-    """Compare two runs over the tasks both scored: difference with interval, and which tasks flipped.
+    """Compare two runs over the tasks both scored: the difference with its interval, and which tasks changed.
 
-    Example: arena compare runs/before runs/after
+    The difference is SECOND minus FIRST, in pairs: the same tasks and seeds.
     """
+    from rich import box
     from rich.table import Table
 
     from arena.evaluation import compare
@@ -30,7 +35,8 @@ def command(
     if as_json:
         print_json(result.to_json())
         return
-    table = Table(title=f"{second.name} against {first.name}, {result.shared} tasks in pairs", title_justify="left")
+    say(f"{second} against {first}, {counted(result.shared, 'task')} in pairs")
+    table = Table(box=box.HEAVY_HEAD)
     table.add_column("environment")
     table.add_column("difference in score, 95 %", justify="right")
     for env, estimate in result.by_env.items():
@@ -38,13 +44,14 @@ def command(
     if len(result.by_env) > 1:
         table.add_section()
         table.add_row("all", interval(result.difference))
-    terminal = console()
-    terminal.print(table)
-    for word, flipped in (("better", result.better), ("worse", result.worse)):
-        terminal.print(f"{len(flipped)} {word}", markup=False)
-        for flip in flipped[:flips]:
-            terminal.print(f"  {flip.before:.2f} → {flip.after:.2f}  {flip.task}", markup=False)
-        if len(flipped) > flips:
-            terminal.print(f"  … and {len(flipped) - flips} more (--flips)", markup=False)
+    show(table)
+    same = result.shared - len(result.better) - len(result.worse)
+    for word, changed in (("better", result.better), ("worse", result.worse)):
+        say(f"{counted(len(changed), 'task')} {word}")
+        for flip in changed[:flips]:
+            say(f"  {flip.before:.2f} → {flip.after:.2f}  {flip.task}")
+        if len(changed) > flips:
+            say(f"  … and {len(changed) - flips} more (--flips {len(changed)} shows them)")
+    say(f"{counted(same, 'task')} the same")
     for warning in result.warnings:
-        terminal.print(f"! {warning}", markup=False)
+        say(f"! {warning}")

@@ -10,15 +10,21 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-import typer
+from arena import __version__
+from arena.cli import _options
+from arena.cli._console import print_json, say
 
-from arena.cli._console import console, print_json
+NEEDED = ("python", "cache")
+"""Without these nothing works; everything else is for the uses named beside it."""
+
+SUMMARY = "See what is installed, and how to get what is not."
+EXAMPLES = ("arena doctor", "arena doctor --json")
 
 
 class Finding(NamedTuple):
-    """One line of the report: `fix` is empty where nothing is missing."""
+    """One line of the report: `fix` is what to type where something is missing."""
 
     name: str
     ok: bool
@@ -26,25 +32,23 @@ class Finding(NamedTuple):
     fix: str = ""
 
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> int:
-    """Look at this machine: Python, packages, engines, keys (never printed), cache; each with the line that fixes it.
+def command(as_json: _options.Json = False) -> int:
+    """Look at this machine: Python, packages, engines, keys (never printed), cache; with the line that fixes each.
 
-    Only Python and a writable cache are needed for everything built in; the rest is for the uses named.
-
-    Example: arena doctor
+    Only Python and a writable cache are needed for the built-in games and for models behind a server; everything
+    else serves the use named beside it. Exits with 3 if one of the two is missing.
     """
     findings = [check() for check in CHECKS]
     if as_json:
-        print_json([finding._asdict() for finding in findings])
+        print_json([{**finding._asdict(), "needed": finding.name in NEEDED} for finding in findings])
     else:
-        terminal = console()
+        say(f"arena {__version__}\n")
         for finding in findings:
-            mark = "[green]ok     [/green]" if finding.ok else "[yellow]missing[/yellow]"
-            terminal.print(f"{mark} {finding.name:<14} {finding.found}")
+            mark = "ok" if finding.ok else "MISSING" if finding.name in NEEDED else "-"
+            say(f"{mark:<8}{finding.name:<18}{finding.found}")
             if finding.fix:
-                terminal.print(f"        {'':<14} fix: {finding.fix}", style="dim", markup=False)
-    needed = {"python", "cache"}
-    return 3 if any(not finding.ok and finding.name in needed for finding in findings) else 0
+                say(f"{'':<26}to get it: {finding.fix}")
+    return 3 if any(not finding.ok and finding.name in NEEDED for finding in findings) else 0
 
 
 def _python() -> Finding:
@@ -65,10 +69,18 @@ def _package(name: str, use: str, extra: str) -> Callable[[], Finding]:
 
 def _cuda() -> Finding:
     if shutil.which("nvidia-smi") is None:
-        return Finding("cuda", False, "no NVIDIA driver; models run on the CPU")
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    answer = _output(query)
-    return Finding("cuda", bool(answer), answer.replace("\n", "; ") or "the driver gives no answer")
+        return Finding("cuda", False, "no NVIDIA driver: local models run on the CPU")
+    gpus = _output(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]).replace("\n", "; ")
+    if not gpus:
+        return Finding("cuda", False, "the NVIDIA driver gives no answer: local models run on the CPU", "nvidia-smi")
+    try:
+        version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        version = ""
+    if version.endswith("+cpu"):
+        fix = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu128"
+        return Finding("cuda", False, f"{gpus}, but torch {version} does not use it", fix)
+    return Finding("cuda", True, gpus)
 
 
 def _docker() -> Finding:
@@ -139,7 +151,7 @@ def _compilers() -> Finding:
 def _here() -> Finding:
     folder = Path.cwd()
     ok = os.access(folder, os.W_OK)
-    return Finding("runs", ok, f"{folder / 'runs'}", "" if ok else "use --out with a folder you can write to")
+    return Finding("runs", ok, str(folder / "runs"), "" if ok else "--out FOLDER, with a folder you can write to")
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (

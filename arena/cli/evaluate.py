@@ -3,52 +3,83 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
-import time
+import difflib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arena.cli._console import console, notice, print_json
+from arena.cli import _options
+from arena.cli._console import notice, pairs, print_json, say, show
+from arena.cli._local import target_here
+from arena.cli._progress import Interrupts, ProgressLine
+from arena.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from arena.evaluation import EvalConfig, Evaluation
+
+SUMMARY = "Evaluate an agent on a suite of tasks."
+EXAMPLES = (
+    "arena eval quickstart -a random",
+    "arena eval text-small -a chat:window=4 -m openai:qwen3@http://localhost:8000/v1 -k 4",
+    "arena eval arena/Maze-v0 -a oracle -n 50 --set params.size=9 --limit turns=40",
+    "arena eval --resume runs/20260131-120000-text-small-chat",
+)
 
 
 def command(
-    target: Annotated[str | None, typer.Argument(help="Suite (name or .toml file) or environment id.")] = None,
-    agent: Annotated[str | None, typer.Option("--agent", "-a", help="Agent spec, such as chat:window=4.")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Model spec, such as openai:qwen3@URL.")] = None,
-    player: Annotated[list[str] | None, typer.Option(help="NAME=AGENT for another player of the game.")] = None,
-    repeats: Annotated[int | None, typer.Option("--repeats", "-k", help="Episodes of each task.")] = None,
-    tasks: Annotated[int | None, typer.Option("--tasks", "-n", help="How many tasks.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="SUITE|ENV", help="Suite (name or .toml file) or environment id.")
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", "-a", metavar="SPEC", help="Agent, such as chat:window=4 (random).")
+    ] = None,
+    model: _options.Model = None,
+    player: _options.Player = None,
+    repeats: Annotated[
+        int | None, typer.Option("--repeats", "-k", metavar="N", help="Episodes of each task (1).")
+    ] = None,
+    tasks: Annotated[
+        int | None,
+        typer.Option("--tasks", "-n", metavar="N", help="How many tasks: all of a suite, 20 of an environment."),
+    ] = None,
     limit: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE: turns, tokens, cost, seconds, turn_seconds.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Limit of an episode: turns, tokens, cost, seconds or turn_seconds; may be repeated.",
+        ),
     ] = None,
-    max_cost: Annotated[float | None, typer.Option(help="US dollars after which the run stops.")] = None,
-    concurrency: Annotated[int | None, typer.Option("--concurrency", "-j", help="Episodes in flight.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(metavar="DOLLARS", help="Stop the run when it has cost this much.")
+    ] = None,
+    concurrency: _options.Concurrency = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the agents (0).")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Options from a .toml file (a run.toml too).")
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Options from a .toml file or a run.toml.")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, nested as a.b=c.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder to write.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Run folder to complete.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any option, such as params.size=9; may be repeated."),
+    ] = None,
+    out: _options.Out = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Complete this run: what is missing or was not scored.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and stop.")] = False,
-    min_score: Annotated[float | None, typer.Option(help="Exit with 1 if the score is lower.")] = None,
-    min_coverage: Annotated[float | None, typer.Option(help="Exit with 1 if less is scored.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    min_score: Annotated[float | None, typer.Option(metavar="SCORE", help="Exit with 1 if the score is lower.")] = None,
+    min_coverage: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Exit with 1 if a smaller share of the episodes is scored.")
+    ] = None,
+    as_json: _options.Json = False,
 ) -> int:
-    """Evaluate an agent on a suite of tasks.
+    """Evaluate an agent on a suite of tasks, or on tasks drawn from an environment.
 
-    Example: arena eval text-small --agent chat --model openai:qwen3@http://localhost:8000/v1
+    Every episode is recorded in a run folder. Ctrl-C once lets the episodes in flight end, twice stops them;
+    --resume completes the run.
     """
-    from arena.evaluation.config import EvalConfig, read_file, with_settings
-
-    values: dict[str, Any] = {}
-    if resume is not None:
-        values |= read_file(resume / "run.toml")
-    if config is not None:
-        values |= read_file(config)
+    if out is not None and resume is not None:
+        raise UsageError(f"--resume completes {resume} where it is; drop --out.")
     given = {
         "target": target,
         "agent": agent,
@@ -59,23 +90,39 @@ def command(
         "concurrency": concurrency,
         "seed": seed,
     }
-    values |= {key: value for key, value in given.items() if value is not None}
-    if player:
-        values["players"] = {
-            **values.get("players", {"others": "random"}),
-            **dict(_pair(entry, "--player") for entry in player),
-        }
-    values = with_settings(values, [*(_limit(entry) for entry in limit or ()), *(settings or ())])
-    if "target" not in values:
-        raise typer.BadParameter("Name a suite or an environment; `arena list` shows them.")
-    configuration = EvalConfig.read(values)
+    configuration = _configured(
+        given,
+        [file for file in (resume and resume / "run.toml", config) if file],
+        {
+            "players": _options.players(player),
+            "settings": [*(_limit(entry) for entry in limit or ()), *(settings or ())],
+        },
+    )
     if dry_run:
         return _dry_run(configuration, as_json)
     return _evaluate(configuration, out, resume, min_score, min_coverage, as_json)
 
 
+def _configured(given: dict[str, Any], files: list[Path], more: dict[str, Any]) -> EvalConfig:
+    """The options of the files, then those given by name, then `--set`."""
+    from arena.evaluation.config import EvalConfig, read_file, with_settings
+
+    values: dict[str, Any] = {}
+    for file in files:
+        values |= read_file(file)
+    values |= {key: value for key, value in given.items() if value is not None}
+    if more["players"]:
+        values["players"] = {**values.get("players", {"others": "random"}), **more["players"]}
+    values = with_settings(values, more["settings"])
+    if "target" not in values:
+        raise UsageError("Name a suite or an environment to evaluate on; `arena list` shows them.")
+    configuration = EvalConfig.read(values)
+    target_here(configuration.target)
+    return configuration
+
+
 def _evaluate(
-    config: Any,
+    config: EvalConfig,
     out: Path | None,
     resume: Path | None,
     min_score: float | None,
@@ -83,125 +130,108 @@ def _evaluate(
     as_json: bool,
 ) -> int:
     from arena.evaluation import evaluate_async
+
+    with ProgressLine() as line, Interrupts() as interrupts:
+        evaluation = asyncio.run(
+            evaluate_async(config, out=out, resume=resume, on_progress=line.show, on_engine=interrupts.watch)
+        )
+    if as_json:
+        print_json({"folder": str(evaluation.folder), "complete": evaluation.complete, **evaluation.summary.to_json()})
+    else:
+        _report(evaluation)
+    if interrupts.happened:
+        return 130
+    return 1 if _below(evaluation, min_score, min_coverage) else 0
+
+
+def _report(evaluation: Evaluation) -> None:
+    """The tables, what to know about them, and what to type next."""
     from arena.evaluation.report import pass_table, table
 
-    with ProgressLine() as line:
-
-        async def run() -> Any:
-            return await evaluate_async(
-                config, out=out, resume=resume, on_progress=line.show, on_engine=interruptible(line)
-            )
-
-        evaluation = asyncio.run(run())
-    summary = evaluation.summary
-    if as_json:
-        print_json({"run": str(evaluation.folder), "complete": evaluation.complete, **summary.to_json()})
-    else:
-        terminal = console()
-        terminal.print(table(summary))
-        if (passes := pass_table(summary)) is not None:
-            terminal.print(passes)
-        for warning in summary.warnings:
-            terminal.print(f"! {warning}", markup=False)
-        _next(evaluation, line.interrupted)
-    if line.interrupted:
-        return 130
-    score = summary.overall.score.mean
-    below_score = min_score is not None and not score >= min_score
-    below_coverage = min_coverage is not None and summary.overall.coverage < min_coverage
-    if below_score:
-        notice(f"The score {score:.3f} is below --min-score {min_score}.")
-    if below_coverage:
-        notice(f"The coverage {summary.overall.coverage:.3f} is below --min-coverage {min_coverage}.")
-    return 1 if below_score or below_coverage else 0
+    summary, folder = evaluation.summary, evaluation.folder
+    show(table(summary))
+    if (passes := pass_table(summary)) is not None:
+        show(passes)
+    for warning in summary.warnings:
+        say(f"! {warning}")
+    say()
+    following = {} if evaluation.complete else {"complete it": f"arena eval --resume {folder}"}
+    pairs(
+        {
+            **following,
+            "read it": f"arena replay {folder}",
+            "run it again": f"arena replay {folder} --execute",
+            "compare": f"arena compare {folder} OTHER",
+        }
+    )
 
 
-def _next(evaluation: Any, interrupted: bool) -> None:
-    folder = evaluation.folder
-    print_line = console().print
-    if not evaluation.complete:
-        print_line(f"\ncomplete it    arena eval --resume {folder}", markup=False)
-        if interrupted:
-            return
-    print_line(f"\nread it        arena replay {folder}", markup=False)
-    print_line(f"run it again   arena replay {folder} --execute", markup=False)
-    print_line(f"compare        arena compare {folder} OTHER", markup=False)
+def _below(evaluation: Evaluation, min_score: float | None, min_coverage: float | None) -> bool:
+    overall = evaluation.summary.overall
+    below = False
+    # A mean over nothing is not a number, which is below any score.
+    if min_score is not None and not overall.score.mean >= min_score:
+        notice(f"The score {overall.score.mean:.3f} is below --min-score {min_score:g}.")
+        below = True
+    if min_coverage is not None and overall.coverage < min_coverage:
+        notice(f"The coverage {overall.coverage:.3f} is below --min-coverage {min_coverage:g}.")
+        below = True
+    return below
 
 
-def _dry_run(config: Any, as_json: bool) -> int:
+def _dry_run(config: EvalConfig, as_json: bool) -> int:
+    """What would run; agent and model are named right, or this raises."""
+    from arena.agents import build
+    from arena.agents.models import build as build_model
+    from arena.core.registry import MODELS
+    from arena.core.specs import Spec
+
     suite = config.suite()
+    if config.model is not None and (kind := Spec.parse(config.model).kind) in MODELS.names():
+        MODELS.load(kind)
+    for spec in (config.agent, *config.players.values()):
+        # Any model will do to see that the agent has these options; loading weights would take its time.
+        build(spec, build_model("scripted:echo") if config.model is not None else None)
     counts = {env: sum(task.env == env for task in suite.tasks) for env in suite.envs}
-    plan = {
+    every = {"turns": config.max_turns, **config.model_dump()["limits"]}
+    limits = {name: value for name, value in every.items() if value is not None}
+    plan: dict[str, object] = {
         "suite": suite.name,
         "hash": suite.hash,
         "proved": suite.proved,
         "agent": config.agent,
         "model": config.model,
+        "repeats": config.repeats,
         "episodes": len(suite.tasks) * config.repeats,
+        "limits": limits,
         "tasks": counts,
     }
     if as_json:
         print_json(plan)
         return 0
-    for key, value in plan.items():
-        console().print(f"{key:<10} {value}", markup=False)
+    limited = ", ".join(f"{name} {value:g}" for name, value in limits.items())
+    pairs(
+        {
+            "suite": f"{suite.name} ({'proved' if suite.proved else 'unproved'}, {suite.hash})",
+            "agent": config.agent,
+            "model": config.model or "none",
+            "limits": limited or "each task's own",
+            "episodes": f"{plan['episodes']}: {len(suite.tasks)} tasks, {config.repeats} of each",
+        }
+    )
+    pairs(dict(counts), indent="  ")
+    say("Nothing was run (--dry-run).")
     return 0
 
 
-def _pair(entry: str, option: str) -> tuple[str, str]:
-    name, equals, value = entry.partition("=")
-    if not equals or not name or not value:
-        raise typer.BadParameter(f"{option} takes NAME=VALUE, not {entry!r}.")
-    return name, value
-
-
 def _limit(entry: str) -> str:
-    name, value = _pair(entry, "--limit")
+    """`--limit NAME=VALUE` as a setting of the configuration."""
+    from arena.rollout import Limits
+
+    name, value = _options.pair(entry, "--limit")
+    known = ["turns", *Limits.__dataclass_fields__]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        meant = f" Did you mean {close[0]}?" if close else ""
+        raise UsageError(f"There is no limit {name!r}.{meant} The limits are {', '.join(known)}.")
     return f"max_turns={value}" if name == "turns" else f"limits.{name}={value}"
-
-
-class ProgressLine:
-    """Progress on standard error: one line rewritten on a terminal, a plain line now and then elsewhere."""
-
-    def __init__(self, every: float = 10.0) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._every = 0.1 if self._terminal else every
-        self._last = time.monotonic() if not self._terminal else 0.0
-        self._shown = False
-        self.interrupted = False
-
-    def __enter__(self) -> ProgressLine:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._terminal and self._shown:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-
-    def show(self, progress: Any) -> None:
-        """Called after every episode."""
-        now = time.monotonic()
-        if now - self._last < self._every and progress.done < progress.asked:
-            return
-        self._last, self._shown = now, True
-        sys.stderr.write(f"\r\033[K{progress.line()}" if self._terminal else f"{progress.line()}\n")
-        sys.stderr.flush()
-
-
-def interruptible(line: ProgressLine) -> Any:
-    """Ctrl-C once lets the episodes in flight end, twice stops them."""
-
-    def watch(engine: Any) -> None:
-        def interrupt() -> None:
-            if line.interrupted:
-                engine.cancel()
-                return
-            line.interrupted = True
-            notice("\nInterrupted: the episodes in flight go on to their end. Ctrl-C again stops them.")
-            engine.drain()
-
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, interrupt)
-
-    return watch

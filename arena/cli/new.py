@@ -10,8 +10,11 @@ from typing import Annotated
 
 import typer
 
-from arena.cli._console import console
+from arena.cli._console import pairs, say
 from arena.core.errors import UsageError
+
+SUMMARY = "Make an environment package that passes the contract check at once."
+EXAMPLES = ("arena new my-env && arena check my-env/Thing-v0", "arena new card-games --env Bridge --into ~/code")
 
 _FILES = {
     "pyproject.toml.j2": "pyproject.toml",
@@ -22,23 +25,29 @@ _FILES = {
     "test_contract.py.j2": "tests/test_contract.py",
 }
 
+_TAKEN = {"arena", "gymnasium", "test", "tests"}
+
 
 def command(
-    name: Annotated[str, typer.Argument(help="Name of the package, such as my-env.")],
-    env: Annotated[str, typer.Option(help="Name of the environment.")] = "Thing",
-    into: Annotated[Path, typer.Option(help="Folder to make it in.")] = Path(),
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the package, such as my-env.")],
+    env: Annotated[str, typer.Option(metavar="NAME", help="Name of the environment, like a class.")] = "Thing",
+    into: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder to make it in (this one).", show_default=False)
+    ] = Path(),
 ) -> None:
-    """Make an environment package: a small game, its suite, its contract test. Replace the game by yours.
-
-    Example: arena new my-env && arena check my-env/Thing-v0
-    """
+    """Make an environment package: a small game, its suite and its contract test. Replace the game by yours."""
     folder = create(into / name, name, env)
-    terminal = console()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        terminal.print(f"  {path}", markup=False)
-    terminal.print(f"\ncheck it    arena check {name}/{env}-v0", markup=False)
-    terminal.print(f"play it     arena play {name}/{env}-v0", markup=False)
-    terminal.print(f"install it  pip install -e {folder}", markup=False)
+        say(f"  {path}")
+    say()
+    pairs(
+        {
+            "check it": f"arena check {name}/{env}-v0",
+            "play it": f"arena play {name}/{env}-v0",
+            "evaluate on it": f"arena eval {name} -a random",
+            "install it": f"pip install -e {folder}",
+        }
+    )
 
 
 def create(folder: Path, name: str, env: str) -> Path:
@@ -50,18 +59,20 @@ def create(folder: Path, name: str, env: str) -> Path:
     import jinja2
 
     package = name.replace("-", "_")
-    if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or keyword.iskeyword(package) or package in ("arena", "gymnasium"):
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(package) or package in _TAKEN:
         raise UsageError(f"A package is named in small letters, digits and hyphens, such as my-env, not {name!r}.")
-    if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", env) or env in ("Env", "State", "StateSnapshots", "Tool"):
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", env) or env in ("Any", "Env", "None", "State", "StateSnapshots", "Tool"):
         raise UsageError(f"An environment is named like a class, such as Thing, not {env!r}.")
     if folder.exists():
         raise UsageError(f"{folder} is there already; choose another name or remove it.")
     module = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", env).lower()
+    if keyword.iskeyword(module):
+        raise UsageError(f"The environment {env} would live in {module}.py, which Python cannot import; rename it.")
     words = {"name": name, "package": package, "env": env, "module": module}
     templates = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     for source, target in _FILES.items():
-        text = resources.files("arena.cli").joinpath("scaffold", source).read_text()
+        text = resources.files("arena.cli").joinpath("scaffold", source).read_text(encoding="utf-8")
         path = folder / target.format(**words)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(templates.from_string(text).render(words))
+        path.write_text(templates.from_string(text).render(words), encoding="utf-8")
     return folder

@@ -3,50 +3,114 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import contextlib
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from arena.cli._console import console
+from arena.cli import _options
+from arena.cli._console import counted, pairs, say
 from arena.cli._local import known_here
+from arena.cli._progress import Interrupts
+
+SUMMARY = "Play an episode yourself."
+EXAMPLES = (
+    "arena play arena/Wordle-v0",
+    "arena play arena/Maze-v0 --seed 7 --set size=5",
+    "arena play arena/NoughtsAndCrosses-v0 --player o=oracle",
+)
 
 
 def command(
-    env: Annotated[str, typer.Argument(help="Environment id.")],
-    task: Annotated[str | None, typer.Option(help="One of the environment's named tasks.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the environment.")] = 0,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Parameter of the environment, NAME=VALUE.")
+    env: Annotated[str, typer.Argument(metavar="ENV", help="Environment id.")],
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of the environment; the first of its own tasks by default.")
     ] = None,
-    player: Annotated[list[str] | None, typer.Option(help="NAME=AGENT for another player of the game.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder to write.")] = None,
+    task: Annotated[str | None, typer.Option(metavar="NAME", help="One of the environment's named tasks.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Parameter of the environment; may be repeated."),
+    ] = None,
+    player: _options.Player = None,
+    out: _options.Out = None,
 ) -> int:
     """Play an episode yourself; it is recorded like any other.
 
-    Example: arena play arena/Wordle-v0 --seed 7
+    Type an action and Enter. ? lists the legal actions, hint asks the oracle, Ctrl-D leaves.
     """
-    from arena.cli.evaluate import ProgressLine, interruptible
+    from arena.agents.human import HumanAgent
     from arena.core import registry
     from arena.core.task import Suite, Task
     from arena.evaluation import EvalConfig, Evaluation, evaluate_async
     from arena.evaluation.config import with_settings
+    from arena.evaluation.evaluate import Made
 
     known = registry.registration(known_here(env))
     params = with_settings({}, settings or [])
-    limit = next(iter(registry.tasks(env, "eval", 1, 0, params))).max_turns
-    suite = Suite(known.id, (Task(known.id, seed, params, task, limit),))
-    players = dict(entry.partition("=")[::2] for entry in player or ()) or {"others": "random"}
-    config = EvalConfig(target=env, agent="human", players=players, concurrency=1, retries=0)
-    with ProgressLine() as line:
+    [own] = registry.tasks(env, "eval", 1, 0, params)
+    chosen = Task(
+        known.id, own.seed if seed is None else seed, own.params, own.name if task is None else task, own.max_turns
+    )
+    config = EvalConfig(
+        target=known.id,
+        agent="human",
+        players=_options.players(player) or {"others": "random"},
+        params=params,
+        concurrency=1,
+        retries=0,
+    )
+    human = Made(HumanAgent(read=_read, write=_write_folded))
 
-        async def run() -> Evaluation:
-            return await evaluate_async(config, out=out, on_engine=interruptible(line), suite=suite)
+    async def run(watch: Interrupts) -> Evaluation:
+        suite = Suite(known.id, (chosen,))
+        return await evaluate_async(config, out=out, on_engine=watch.watch, suite=suite, made=human)
 
-        evaluation = asyncio.run(run())
+    with _line_editing(), Interrupts(patient=False) as interrupts:
+        evaluation = asyncio.run(run(interrupts))
     [episode] = evaluation.run.episodes()
-    terminal = console()
+    if episode.failure is not None:
+        say(f"{episode.failure.type}: {episode.failure.message}")
     score = "not scored" if episode.score is None else f"score {episode.score:.2f}"
-    terminal.print(f"\n{episode.outcome.value}, {score}, {len(episode.turns)} turns", markup=False)
-    terminal.print(f"read it again   arena replay {evaluation.folder}", markup=False)
-    return 0
+    say(f"{score}, {counted(len(episode.turns), 'turn')}\n")
+    pairs({"read it": f"arena replay {evaluation.folder}", "play another": f"arena play {known.id} --seed N"})
+    return 130 if interrupts.happened else 0
+
+
+def _read(prompt: str) -> str:
+    """A line; Ctrl-D ends the prompt's line too."""
+    try:
+        return input(prompt)
+    except EOFError:
+        say()
+        raise
+
+
+def _write_folded(text: str) -> None:
+    """Text for a person: long lines are folded between words where it is a terminal; drawings stay as they are."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        folded = (textwrap.wrap(line, width, replace_whitespace=False) or [""] for line in text.splitlines())
+        text = "\n".join("\n".join(lines) for lines in folded)
+    say(text)
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _line_editing() -> Iterator[None]:
+    """Arrow keys and history at the prompt; and the terminal as it was, even when a line was never finished."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        yield
+        return
+    import readline
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    readline.set_auto_history(True)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

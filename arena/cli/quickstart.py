@@ -3,60 +3,98 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arena.cli._console import console, notice
+from arena.cli import _options
+from arena.cli._console import counted, notice, pairs, say, show
+from arena.cli._progress import Interrupts, ProgressLine
+from arena.core.errors import MissingPrerequisite, UsageError
+
+if TYPE_CHECKING:
+    from arena.evaluation import Evaluation
+
+SUMMARY = "See real agents play real games; nothing else needed."
+EXAMPLES = ("arena quickstart", "arena quickstart --suite text-small --out runs/first")
 
 
 def command(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model and the runs.")] = Path(
-        "runs/quickstart"
-    ),
-    suite: Annotated[str, typer.Option(help="The suite to play.")] = "quickstart",
+    suite: Annotated[str, typer.Option(metavar="SUITE", help="The suite to play.")] = "quickstart",
+    out: _options.Out = None,
 ) -> int:
-    """Evaluate the random agent, the oracle and a small local model, replay an episode, re-execute them all.
+    """Evaluate the random agent, the oracle and a small local model; replay an episode; run all of them again.
 
-    Example: arena quickstart
+    The model is built on the spot, with random weights: no network, no key and no GPU are needed.
     """
-    import shutil
+    from arena.cli._pages import print_episode
+
+    folder = out or Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-quickstart"
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty; choose another folder with --out.")
+    model = _build_model(folder / "model")
+    contestants: dict[str, dict[str, Any]] = {
+        "random": {"agent": "random"},
+        "oracle": {"agent": "oracle"},
+        "tiny-model": {"agent": "chat:max_tokens=16,window=2", "model": f"hf:{model}", "max_turns": 5},
+    }
+    evaluations: dict[str, Evaluation] = {}
+    for name, options in contestants.items():
+        notice(f"Evaluating {name} …")
+        evaluation = _evaluate({"target": suite, **options}, folder / name)
+        if evaluation is None:
+            return 130
+        evaluations[name] = evaluation
+    say("\nOne episode of the oracle, turn by turn:\n")
+    print_episode(min(evaluations["oracle"].run.episodes(), key=lambda episode: (len(episode.turns), episode.key.task)))
+    say("\nEvery episode executed again:")
+    diverged = sum([_execute(name, evaluation) for name, evaluation in evaluations.items()])
+    say("\nWhat next:")
+    pairs(
+        {
+            "play a game": "arena play arena/Wordle-v0",
+            "read a run": f"arena replay {folder / 'oracle'}",
+            "compare two": f"arena compare {folder / 'random'} {folder / 'oracle'}",
+            "your model": "arena eval text-small -a chat -m openai:NAME@http://localhost:8000/v1",
+            "your game": "arena new my-env",
+        }
+    )
+    return 1 if diverged else 0
+
+
+def _build_model(folder: Path) -> Path:
+    import importlib.util
 
     from arena.agents.models.tiny import build_tiny_model
-    from arena.cli._stepper import print_episode
+
+    absent = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+    if absent:
+        what = f"The quickstart's local model needs {' and '.join(absent)}, which this Python does not have."
+        raise MissingPrerequisite(what, 'pip install "arena-gym[text,train]"')
+    notice("Building a small language model (untrained: expect it to score near 0) …")
+    return build_tiny_model(folder)
+
+
+def _evaluate(options: dict[str, Any], folder: Path) -> Evaluation | None:
+    """One evaluation and its table; None if it was interrupted."""
     from arena.evaluation import EvalConfig, evaluate_async
     from arena.evaluation.report import table
+
+    config = EvalConfig.read(options)
+    with ProgressLine() as line, Interrupts() as interrupts:
+        evaluation = asyncio.run(evaluate_async(config, out=folder, on_progress=line.show, on_engine=interrupts.watch))
+    show(table(evaluation.summary))
+    return None if interrupts.happened else evaluation
+
+
+def _execute(name: str, evaluation: Evaluation) -> int:
+    """Run the episodes of an evaluation again; returns how many diverge."""
     from arena.replay import execute_all
 
-    terminal = console()
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
-    notice("Building a small language model on the spot (untrained: expect it to score near 0) …")
-    model = out / "model"
-    build_tiny_model(model)
-    contestants: list[tuple[str, dict[str, Any]]] = [
-        ("random", {"agent": "random"}),
-        ("oracle", {"agent": "oracle"}),
-        ("tiny-model", {"agent": "chat:max_tokens=16,window=2", "model": f"hf:{model}", "max_turns": 5}),
-    ]
-    evaluations = {}
-    for name, options in contestants:
-        notice(f"Evaluating {name} …")
-        config = EvalConfig.read({"target": suite, **options})
-        evaluations[name] = asyncio.run(evaluate_async(config, out=out / name))
-        terminal.print(table(evaluations[name].summary))
-    notice("One episode of the oracle, turn by turn:")
-    print_episode(terminal, min(evaluations["oracle"].run.episodes(), key=lambda episode: len(episode.turns)))
-    diverged = executed = 0
-    for name, evaluation in evaluations.items():
-        results = asyncio.run(execute_all(evaluation.run.episodes()))
-        lost = [result for result in results if result.divergence is not None]
-        executed, diverged = executed + len(results), diverged + len(lost)
-        terminal.print(f"{name}: {len(results)} episodes executed again, {len(lost)} diverge", markup=False)
-    terminal.print("\nplay one       arena play arena/Wordle-v0", markup=False)
-    terminal.print(f"read a run     arena replay {out / 'oracle'}", markup=False)
-    terminal.print(f"compare two    arena compare {out / 'random'} {out / 'oracle'}", markup=False)
-    terminal.print("your model     arena eval text-small -a chat -m openai:NAME@http://localhost:8000/v1", markup=False)
-    return 1 if diverged else 0
+    results = asyncio.run(execute_all(evaluation.run.episodes()))
+    lost = [result for result in results if result.divergence is not None]
+    turns = sum(result.turns for result in results)
+    say(f"  {name:<10}  {counted(len(results), 'episode')}, {counted(turns, 'turn')}: {len(lost)} diverge")
+    return len(lost)

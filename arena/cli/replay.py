@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arena.cli._console import console, notice, print_json
-from arena.core.episode import Episode
+from arena.cli import _options
+from arena.cli._console import notice, print_json, say, show
+from arena.cli._local import all_here
+
+if TYPE_CHECKING:
+    from arena.core.episode import Episode
+    from arena.records import Run
+
+SUMMARY = "Read recorded episodes, run them again, branch from them."
+EXAMPLES = (
+    "arena replay runs/mine                          # step through it with the arrow keys",
+    "arena replay runs/mine 3",
+    "arena replay runs/mine --execute",
+    "arena replay runs/mine 3 --fork 5 -a oracle -n 4",
+    "arena replay runs/mine Maze-v0@17 --fork 5 -a chat -m hf:./my-model",
+)
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
     episode: Annotated[
-        str | None, typer.Argument(help="Number or key (or the beginning of a key) of an episode.")
+        str | None, typer.Argument(metavar="EPISODE", help="Its number in the run, its key, or how the key begins.")
     ] = None,
-    execute: Annotated[bool, typer.Option("--execute", help="Run the recorded actions again and compare.")] = False,
-    fork: Annotated[int | None, typer.Option(help="Branch at this turn, with --agent.")] = None,
-    agent: Annotated[str, typer.Option("--agent", "-a", help="Who goes on from the fork.")] = "random",
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Its model.")] = None,
-    branches: Annotated[int, typer.Option("--branches", "-n", help="How many branches.")] = 1,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder of the branches.")] = None,
-    concurrency: Annotated[int, typer.Option("--concurrency", "-j", help="Episodes in flight.")] = 8,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    execute: Annotated[
+        bool,
+        typer.Option("--execute", help="Run the recorded actions in fresh environments; exit with 1 if one differs."),
+    ] = False,
+    fork: Annotated[int | None, typer.Option(metavar="TURN", help="Branch: from this turn on, --agent plays.")] = None,
+    agent: Annotated[
+        str, typer.Option("--agent", "-a", metavar="SPEC", help="Who goes on from the fork.", show_default=True)
+    ] = "random",
+    model: _options.Model = None,
+    branches: Annotated[
+        int, typer.Option("--branches", "-n", metavar="N", help="How many branches (1).", show_default=False)
+    ] = 1,
+    out: _options.Out = None,
+    concurrency: _options.Concurrency = None,
+    as_json: _options.Json = False,
 ) -> int:
-    """Step through recorded episodes; run them again; branch from any turn with another agent.
+    """Step through recorded episodes; run them again; or branch from any turn with another agent.
 
-    Example: arena replay runs/mine --execute
+    Where the output is no terminal, the episodes are listed, or the one named is printed.
     """
     from arena.records import open_run
 
@@ -38,73 +57,57 @@ def command(
     for damage in opened.damage:
         notice(f"! {damage}")
     chosen: str | int = int(episode) if episode is not None and episode.isdigit() else episode or 0
+    if execute or fork is not None:
+        all_here(row.env for row in opened.rows())
     if execute:
-        records = opened.episodes() if episode is None else [opened.episode(chosen)]
-        return _execute(records, concurrency, as_json)
-    if fork is not None:
-        from arena.cli._fork import fork_episode
+        from arena.cli._execute import execute_episodes
 
-        return fork_episode(opened, opened.episode(chosen), fork, agent, model, branches, out)
+        numbers = {row.key: number for number, row in enumerate(opened.rows())}
+        records = opened.episodes() if episode is None else iter([opened.episode(chosen)])
+        return execute_episodes(
+            records, numbers, concurrency or 8, as_json, asked=len(numbers) if episode is None else 1
+        )
+    if fork is not None:
+        from arena.cli._fork import Fork, fork_episode
+
+        return fork_episode(
+            opened, opened.episode(chosen), Fork(fork, agent, model, branches, concurrency or 16, out), as_json
+        )
+    return _read(opened, chosen, episode is None, as_json)
+
+
+def _read(run: Run, chosen: str | int, everything: bool, as_json: bool) -> int:
+    """Step through the run, list it, or print one episode."""
     if as_json:
-        records = opened.episodes() if episode is None else [opened.episode(chosen)]
+        records: list[Episode] = list(run.episodes()) if everything else [run.episode(chosen)]
         print_json([record.model_dump(mode="json") for record in records])
         return 0
-    from arena.cli._stepper import print_episode, step_through
-
+    if not run.rows():
+        say(f"{run.folder} has no episodes yet.")
+        return 0
     if sys.stdin.isatty() and sys.stdout.isatty():
-        step_through(opened, chosen)
-    elif episode is None and len(opened.rows()) > 1:
-        _list(opened)
+        from arena.cli._stepper import step_through
+
+        step_through(run, chosen)
+    elif everything and len(run.rows()) > 1:
+        _list(run)
     else:
-        print_episode(console(), opened.episode(chosen))
+        from arena.cli._pages import print_episode
+
+        print_episode(run.episode(chosen), run.folder)
     return 0
 
 
-def _list(run: Any) -> None:
-    """The episodes of a run by number; a person's first look where there is no terminal to step in."""
+def _list(run: Run) -> None:
+    """The episodes of a run by number."""
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("#", "episode", "outcome", "score", "turns"):
-        table.add_column(name, justify="right" if name in ("#", "score", "turns") else "left", no_wrap=True)
+    for name in ("#", "episode", "outcome", "score", "turns", "return"):
+        table.add_column(name, justify="left" if name in ("episode", "outcome") else "right", no_wrap=True)
     for number, row in enumerate(run.rows()):
         score = "–" if row.score is None else f"{row.score:.2f}"
-        table.add_row(str(number), row.name, row.outcome.value, score, str(row.turns))
-    console().print(table)
-    console().print("\nOne of them: arena replay RUN NUMBER", markup=False)
-
-
-def _execute(records: Iterable[Episode], concurrency: int, as_json: bool) -> int:
-    from arena.replay import execute_all
-
-    results = asyncio.run(execute_all(records, concurrency=concurrency))
-    diverged = [result for result in results if result.divergence is not None]
-    skipped = [result for result in results if result.skipped is not None]
-    if as_json:
-        print_json(
-            {
-                "executed": len(results) - len(skipped),
-                "turns": sum(result.turns for result in results),
-                "diverged": [{"episode": r.key.model_dump(), "divergence": _as_json(r.divergence)} for r in diverged],
-                "skipped": [{"episode": r.key.model_dump(), "reason": r.skipped} for r in skipped],
-            }
-        )
-        return 1 if diverged else 0
-    terminal = console()
-    for result in diverged:
-        terminal.print(f"{result.key.task}:{result.key.repeat} diverges {result.divergence}", markup=False)
-    for result in skipped:
-        terminal.print(f"{result.key.task}:{result.key.repeat} was not compared: {result.skipped}", markup=False)
-    turns = sum(result.turns for result in results)
-    count = len(results) - len(skipped)
-    terminal.print(f"{count} episodes, {turns} turns executed again: {len(diverged)} diverge.", markup=False)
-    return 1 if diverged else 0
-
-
-def _as_json(divergence: Any) -> dict[str, Any]:
-    return {
-        "turn": divergence.turn,
-        "field": divergence.field,
-        "expected": divergence.expected,
-        "found": divergence.found,
-    }
+        ended = f"{row.outcome.value} ({row.limit})" if row.limit else row.outcome.value
+        table.add_row(str(number), row.name, ended, score, str(row.turns), f"{row.reward:g}")
+    show(table)
+    say(f"\nRead one with: arena replay {run.folder} NUMBER")

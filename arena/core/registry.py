@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import itertools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,12 @@ class Registration:
     replay: str = "exact"
     roles: tuple[str, ...] = ()
     reset_seconds: float = 5.0
+
+    def stable(self, text: str) -> str:
+        """A text without what is declared volatile in it, to compare two runs of the same actions."""
+        for pattern in self.volatile:
+            text = re.sub(pattern, "…", text)
+        return text
 
 
 _environments: dict[str, Registration] = {}
@@ -190,7 +197,7 @@ class _Explained:
             what = f"{known.id} needs the package {error.name}, which is not installed."
             raise MissingPrerequisite(what, f'pip install "arena-gym[{known.extra}]"') from error
         if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
-            raise UsageError(f"{known.id}: {error}.") from error
+            raise UsageError(f"{known.id}: {error}. `arena list {known.id}` shows its parameters.") from error
 
 
 def tasks(
@@ -207,7 +214,8 @@ def tasks(
         raise UsageError(f"tasks(split='train' | 'eval', n >= 1) was called with split={split!r}, n={n}.")
     known, params = registration(id), dict(params or {})
     if known.source is not None:
-        found = list(itertools.islice(load(known.source)(split, seed, **params), n))
+        with _Explained(known):
+            found = list(itertools.islice(load(known.source)(split, seed, **params), n))
     else:
         found = [Task(known.id, s, params, None, known.max_turns) for s in itertools.islice(task_seeds(split, seed), n)]
     if len(found) < n:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import platform
 from collections.abc import Mapping
@@ -72,9 +73,7 @@ class EvalConfig(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg'][0].lower()}{e['msg'][1:]}" for e in error.errors()
-            )
+            wrong = "; ".join(_in_words(e["type"], [str(part) for part in e["loc"]], e["msg"]) for e in error.errors())
             raise UsageError(f"The evaluation cannot be configured like this: {wrong}.") from None
 
     def suite(self) -> Suite:
@@ -102,6 +101,16 @@ class EvalConfig(BaseModel):
         known = registry.registration(self.target)
         tasks = registry.tasks(self.target, self.split, self.tasks or DEFAULT_TASKS, self.task_seed, self.params)
         return Suite(known.id, tuple(tasks), proved=False, description=known.summary)
+
+
+def _in_words(kind: str, place: list[str], message: str) -> str:
+    """What is wrong with one option; for a name that is none, what was probably meant."""
+    if kind not in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{'.'.join(place)}: {message[0].lower()}{message[1:]}"
+    known = Limits.__dataclass_fields__ if place[0] == "limits" else EvalConfig.model_fields
+    close = difflib.get_close_matches(place[-1], known, n=1)
+    meant = f"did you mean {close[0]!r}" if close else f"there is {', '.join(known)}"
+    return f"there is no option {'.'.join(place)!r}, {meant}"
 
 
 def with_settings(values: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:

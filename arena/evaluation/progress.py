@@ -52,7 +52,12 @@ class Progress:
     @property
     def rate(self) -> float:
         """Episodes per second in this session."""
-        return self._here / max(time.perf_counter() - self._begun, 1e-9)
+        return self._here / max(self.seconds, 1e-9)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of this session so far."""
+        return time.perf_counter() - self._begun
 
     @property
     def remaining(self) -> float | None:
@@ -65,7 +70,8 @@ class Progress:
         eta = "–" if self.remaining is None else duration(self.remaining)
         spent = "?" if self.spent is None else f"${self.spent:.2f}"
         lost = sum(count for outcome, count in self.outcomes.items() if not outcome.scored)
-        text = f"{self.done}/{self.asked} episodes · score {score} · {self.rate:.1f}/s · {eta} left · {spent}"
+        left = f"{eta} left" if self.done < self.asked else f"done in {duration(self.seconds)}"
+        text = f"{self.done}/{self.asked} episodes · score {score} · {self.rate:.1f}/s · {left} · {spent}"
         return f"{text} · {lost} not scored" if lost else text
 
     def _count(self, outcome: Outcome, score: float | None) -> None:

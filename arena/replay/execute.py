@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,9 +35,13 @@ class Divergence:
     expected: Any
     found: Any
 
+    @property
+    def place(self) -> str:
+        """Where, in words."""
+        return "at reset" if self.turn < 0 else f"at turn {self.turn}"
+
     def __str__(self) -> str:
-        place = "at reset" if self.turn < 0 else f"at turn {self.turn}"
-        return f"{place}: {self.field} was {_short(self.expected)} and is now {_short(self.found)}"
+        return f"{self.place}: {self.field} was {_short(self.expected)} and is now {_short(self.found)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,12 @@ async def execute(episode: Episode, pool: WorkerPool) -> Execution:
 async def execute_all(
     episodes: Iterable[Episode], *, concurrency: int = 8, on_execution: Callable[[Execution], None] | None = None
 ) -> list[Execution]:
-    """Execute many episodes again; the result is in their order."""
+    """Execute many episodes again; the result is in their order.
+
+    Raises:
+        UnknownName, MissingPrerequisite: an environment is not there.
+        InfrastructureError: what an environment runs on failed, so nothing can be said about the episode.
+    """
     pool = WorkerPool()
     queue = enumerate(episodes)
     done: dict[int, Execution] = {}
@@ -104,6 +112,9 @@ async def execute_all(
         async with anyio.create_task_group() as group:
             for _ in range(concurrency):
                 group.start_soon(work)
+    except ExceptionGroup as failures:
+        # One is enough to say what is missing or broken; the others say the same.
+        raise failures.exceptions[0] from None
     finally:
         pool.close()
     return [done[number] for number in sorted(done)]
@@ -114,7 +125,7 @@ class _Check:
 
     def __init__(self, episode: Episode, known: Registration) -> None:
         self._episode = episode
-        self._volatile = [re.compile(pattern) for pattern in known.volatile]
+        self._known = known
         self.done = 0
 
     async def run(self, host: Host) -> None:
@@ -155,7 +166,7 @@ class _Check:
             parts = episode.final_observation
             text = "".join(part.text for part in parts if isinstance(part, TextPart))
             state_key = episode.state_key
-        self._compare(turn, "text", self._stable(text), self._stable(Observation.of(raw, info).text))
+        self._compare(turn, "text", self._known.stable(text), self._known.stable(Observation.of(raw, info).text))
         self._compare(turn, "state_key", state_key, info.get("state_key"))
 
     def _compare_grade(self, turn: int, info: Mapping[str, Any]) -> None:
@@ -166,11 +177,6 @@ class _Check:
     def _compare(self, turn: int, field: str, expected: Any, found: Any) -> None:
         if expected != found:
             raise _Diverged(Divergence(turn, field, expected, found))
-
-    def _stable(self, text: str) -> str:
-        for pattern in self._volatile:
-            text = pattern.sub("…", text)
-        return text
 
 
 @asynccontextmanager

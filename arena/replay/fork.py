@@ -31,7 +31,9 @@ def fork_job(run: Run, episode: Episode, turn: int, repeat: int = 0) -> Job:
         raise UsageError(f"This episode can be forked at turns 0 to {last}, not at {turn}.")
     at = episode.turns[turn] if turn < len(episode.turns) else None
     parts = at.observation if at is not None else episode.final_observation
+    results = at.results if at is not None else episode.final_results
     snapshot = run.blob(at.snapshot) if at is not None and at.snapshot is not None else None
+    images = snapshot is not None
     prefix = Prefix(
         parent=Parent(
             run=str(Path(run.folder).resolve().name),
@@ -40,8 +42,11 @@ def fork_job(run: Run, episode: Episode, turn: int, repeat: int = 0) -> Job:
             by="replay" if snapshot is None else "snapshot",
         ),
         turns=tuple(_with_images(run, past) for past in episode.turns[:turn]),
+        observations=(
+            *(_observation(run, past.observation, past.results, images) for past in episode.turns[:turn]),
+            _observation(run, parts, results, images),
+        ),
         snapshot=snapshot,
-        observation=_observation(run, parts, at) if snapshot is not None else None,
         state_key=at.state_key if at is not None else episode.state_key,
         player=at.player if at is not None else "agent",
     )
@@ -60,15 +65,18 @@ def _ended_by_itself(episode: Episode) -> bool:
     return bool(episode.turns) and (episode.turns[-1].terminated or episode.turns[-1].truncated)
 
 
-def _observation(run: Run, parts: tuple[TextPart | ImagePart, ...], at: Turn | None) -> Observation:
+def _observation(
+    run: Run, parts: tuple[TextPart | ImagePart, ...], results: tuple[str, ...], images: bool
+) -> Observation:
+    """What was observed, as an agent receives it; without its image where the environment will draw it again."""
     text = "".join(part.text for part in parts if isinstance(part, TextPart))
     image = next((part for part in parts if isinstance(part, ImagePart)), None)
-    if image is None:
-        return Observation(text, results=at.results if at is not None else ())
+    if image is None or not images:
+        return Observation(text, results=results)
     import io
 
     import numpy as np
     from PIL import Image
 
     pixels = np.asarray(Image.open(io.BytesIO(run.blob(image.sha256))).convert("RGB"))
-    return Observation(text, pixels, at.results if at is not None else ())
+    return Observation(text, pixels, results)

@@ -36,6 +36,7 @@ from arena.core.errors import (
 from arena.core.model import Model
 from arena.core.observation import Observation, image_part
 from arena.core.outcome import Outcome
+from arena.core.registry import registration
 from arena.core.seeds import derive
 from arena.rollout._contract import BLAME, blaming_agent, extra_info, finite, score_of
 from arena.rollout.hosts import Host
@@ -168,27 +169,42 @@ class EpisodeRun:
     async def _replay(self, host: Host, prefix: Prefix) -> None:
         """Bring the environment and the sessions to where the branch begins."""
         if prefix.snapshot is not None:
-            await host.use(Snapshots, "restore", prefix.snapshot)
+            await self._restore(host, prefix, prefix.snapshot)
+            return
+        known = registration(self.job.task.env)
         for turn in prefix.turns:
-            observation = Observation(turn.text, results=turn.results)
-            if prefix.snapshot is None:
-                if turn.text != self._observation.text:
-                    raise EnvironmentFailure(
-                        f"Turn {turn.index} of the parent episode does not come out the same when it is executed "
-                        "again, so there is no such point to branch from. `arena replay RUN --execute` shows how."
-                    )
-                observation = self._observation
+            self._same(turn.index - 1, known.stable(turn.text), known.stable(self._observation.text))
+            self._same(turn.index - 1, turn.state_key, self._info.get("state_key"))
+            with blaming_agent():
+                self._session(turn.player).take(self._observation, turn.action)
+            await self._step(host, turn.player, Action(turn.action), forced=True)
+            again = self._turns[-1]
+            self._same(turn.index, (turn.reward, turn.valid), (again.reward, again.valid))
+            self._same(turn.index, (False, False), (again.terminated, again.truncated))
+        last = len(prefix.turns) - 1
+        self._same(last, known.stable(prefix.observations[-1].text), known.stable(self._observation.text))
+        self._same(last, prefix.state_key, self._info.get("state_key"))
+
+    async def _restore(self, host: Host, prefix: Prefix, snapshot: bytes) -> None:
+        await host.use(Snapshots, "restore", snapshot)
+        for turn, observation in zip(prefix.turns, prefix.observations, strict=False):
             with blaming_agent():
                 self._session(turn.player).take(observation, turn.action)
-            if prefix.snapshot is None:
-                await self._step(host, turn.player, Action(turn.action), forced=True)
-            else:
-                self._keep_images(turn.observation)
-                self._turns.append(turn.model_copy(update={"forced": True, "calls": ()}))
-        if prefix.snapshot is not None:
-            assert prefix.observation is not None
-            self._info = {"state_key": prefix.state_key, "player": prefix.player}
-            self._show(prefix.observation)
+            self._keep_images(turn.observation)
+            # The parent's snapshots and model calls stay in the parent's run.
+            self._turns.append(turn.model_copy(update={"forced": True, "calls": (), "snapshot": None}))
+            if self._sink is not None:
+                self._sink.journal(self.job.key, self._turns[-1])
+        self._info = {"state_key": prefix.state_key, "player": prefix.player}
+        self._show(prefix.observations[-1])
+
+    def _same(self, turn: int, recorded: object, found: object) -> None:
+        if recorded != found:
+            place = f"Turn {turn}" if turn >= 0 else "The reset"
+            raise EnvironmentFailure(
+                f"{place} of the parent episode does not come out the same when it is executed again, so there is "
+                "no such point to branch from. `arena replay RUN EPISODE --execute` shows what differs."
+            )
 
     async def _turn(self, host: Host) -> None:
         player = self._info.get("player", "agent")

@@ -209,7 +209,7 @@ async def open_host(
     params = dict(task.params)
     if known.roles:
         if missing := [role for role in known.roles if role not in (models or {})]:
-            raise UsageError(f"{known.id} needs a model as {' and '.join(missing)}: --role {missing[0]}=MODEL.")
+            raise UsageError(f"{known.id} needs a model as {' and '.join(missing)}: --set roles.{missing[0]}=MODEL.")
         params["models"] = {role: (models or {})[role] for role in known.roles}
     if known.execution == "process":
         return await pool.open(known, params)

@@ -16,13 +16,18 @@ class Prefix:
     """The turns of a recorded episode that a branch begins with.
 
     They are executed again and must come out the same, unless `snapshot` holds the environment's
-    state after them; then `observation` is what the next turn acts on.
+    state after them.
+
+    Attributes:
+        observations: what each of the turns acted on, and last what the branch acts on; the images
+            among them are needed only with a snapshot.
+        state_key, player: of the last observation.
     """
 
     parent: Parent
     turns: tuple[Turn, ...]
+    observations: tuple[Observation, ...]
     snapshot: bytes | None = None
-    observation: Observation | None = None
     state_key: str | None = None
     player: str = "agent"
 

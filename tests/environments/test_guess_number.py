@@ -1,16 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from _game_contract import GameContract
 
 from arena.core.errors import UsageError
 from arena.environments.text.guess_number import GuessNumber
-
-
-class TestGuessNumber(GameContract):
-    id = "arena/GuessNumber-v0"
-    suite = "guess-number"
-    legal = ("100", "1")
 
 
 def begun(number: int, **params: int) -> GuessNumber:

@@ -5,18 +5,12 @@ from __future__ import annotations
 import pytest
 
 import arena
-from arena.core.checks import EnvContract
 from arena.core.errors import UnknownName, UsageError
 from arena.core.tools import canonical
 from arena.environments.text._rooms import House
 from arena.environments.text.keydoor import KeyDoor, State
 
 KEYDOOR = "arena/KeyDoor-v0"
-
-
-class TestKeyDoor(EnvContract):
-    env_id = KEYDOOR
-    deep = True
 
 
 def three_rooms() -> KeyDoor:

@@ -8,22 +8,11 @@ import numpy as np
 import pytest
 
 import arena
-from arena.core.checks import EnvContract
 from arena.core.errors import UnknownName, UsageError
 from arena.core.tools import canonical
 from arena.environments.text._mazes import LAYOUTS, carve, steps_to
 
 MAZE, PARTIAL = "arena/Maze-v0", "arena/MazePartial-v0"
-
-
-class TestMaze(EnvContract):
-    env_id = MAZE
-    deep = True
-
-
-class TestMazePartial(EnvContract):
-    env_id = PARTIAL
-    deep = True
 
 
 def standing(row, column, env_id=MAZE, layout="double_t", **params):

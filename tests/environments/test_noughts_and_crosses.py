@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from _game_contract import GameContract
 
 from arena.core import registry
 from arena.core.errors import UsageError
@@ -15,12 +14,6 @@ from arena.environments.text.noughts_and_crosses import (
     value,
     winner_of,
 )
-
-
-class TestNoughtsAndCrosses(GameContract):
-    id = "arena/NoughtsAndCrosses-v0"
-    suite = "noughts-and-crosses"
-    legal = ("3", "2")
 
 
 def at(board: str, player: str = "x") -> NoughtsAndCrosses:

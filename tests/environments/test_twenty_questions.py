@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from _game_contract import GameContract
 
 from arena.core.errors import UsageError
 from arena.environments.text.twenty_questions import TwentyQuestions, secrets
@@ -11,12 +10,6 @@ from arena.environments.text.twenty_questions._table import load_table
 
 TABLE = load_table()
 INDEX = {name: i for i, thing in enumerate(TABLE.objects) for name in thing.names}
-
-
-class TestTwentyQuestions(GameContract):
-    id = "arena/TwentyQuestions-v0"
-    suite = "twenty-questions"
-    legal = ("Is it alive?", "Is it made of metal?")
 
 
 def thinking_of(name: str, **params: int) -> TwentyQuestions:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import arena
-from arena.core.checks import EnvContract
 from arena.core.errors import EnvironmentFailure, UnknownName, UsageError
 from arena.environments.text._word_solver import solver
 from arena.environments.text._words import (
@@ -31,16 +30,6 @@ def hiding(word, env_id=WORDLE, **params):
     env.reset(seed=1)
     env.state.hidden = word
     return env
-
-
-class TestWordle(EnvContract):
-    env_id = WORDLE
-    deep = True
-
-
-class TestWordleRedraw(EnvContract):
-    env_id = REDRAW
-    deep = True
 
 
 def test_shipped_words_are_five_plain_letters_sorted_and_many():

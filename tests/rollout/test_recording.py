@@ -175,7 +175,7 @@ def test_a_simulated_user_is_a_role_recorded_in_its_turn_and_played_back():
 
 
 def test_an_environment_that_needs_a_model_says_so():
-    with pytest.raises(UsageError, match="--role user="):
+    with pytest.raises(UsageError, match="roles.user=MODEL"):
         play("chat", ScriptedModel(["hi"]), "probe/Chatty-v0")
 
 

@@ -1,0 +1,76 @@
+"""RLOO: each trajectory is compared with the others of its group.
+
+    A_i = R_i - mean_{k != i} R_k = n / (n - 1) (R_i - mean R)
+    L   = -mean over tokens of min(r A, clip(r) A)
+
+Ahmadian et al. 2024 (arXiv 2402.14740). Unbiased: the baseline does not depend on the trajectory.
+R is the undiscounted sum of rewards, on every turn.
+
+Deviations: a group of one gives 0 (verl's loop: the raw return, `singleton="raw"`). The paper's
+update has no ratio; with fresh samples the clipped one has the same gradient. TRL subtracts the
+sequence's KL from the reward: `_shaping.kl_in_reward`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from arena.trainers._relative import leave_one_out
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from arena.trainers._groups import Singleton
+    from arena.trainers._losses import Aggregation
+    from arena.trainers._segments import Floats
+    from arena.trainers._table import TurnTable
+
+
+@dataclass(frozen=True)
+class Config:
+    """What RLOO can be told."""
+
+    normalise: bool = False
+    """Also subtract the batch's mean and divide by its standard deviation + `eps` (TRL's option)."""
+    eps: float = 1e-4
+    """Added to that standard deviation."""
+    singleton: Singleton = "zero"
+    """What a group of one gives."""
+    clip_low: float = 0.2
+    """The ratio is clipped at 1 - clip_low …"""
+    clip_high: float = 0.2
+    """… and 1 + clip_high."""
+    aggregation: Aggregation = "token-mean"
+    """How tokens become one loss."""
+
+
+def advantages(table: TurnTable, config: Config) -> Floats:
+    """Advantage of each turn, the same on all turns of a trajectory (T)."""
+    result = leave_one_out(table, config.singleton)
+    if config.normalise:
+        sample = result[table.trajectory_scored]
+        spread = sample.std(ddof=1) if len(sample) > 1 else np.float64(0)
+        result = (result - sample.mean()) / (spread + config.eps) if len(sample) else result
+    return table.credited(result)
+
+
+def loss(
+    logprob: Tensor,
+    old_logprob: Tensor,
+    advantage: Tensor,
+    mask: Tensor,
+    config: Config,
+    *,
+    tokens: float | None = None,
+    sequences: float | None = None,
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss and its metrics; tensors are (B, L), counts are the whole batch's (see `_losses.aggregate`)."""
+    from arena.trainers._losses import aggregate, clipped, log_ratio, shares
+
+    ratio = log_ratio(logprob, old_logprob)
+    per_token, metrics = clipped(ratio, advantage, 1 - config.clip_low, 1 + config.clip_high)
+    total = aggregate(per_token, mask, config.aggregation, tokens=tokens, sequences=sequences)
+    return total, shares(metrics, logprob, old_logprob, mask)
