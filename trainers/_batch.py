@@ -10,7 +10,7 @@ sampled token stands in exactly one row as a token that may train.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -226,46 +226,28 @@ def batch_of(
     return Batch(rows, *tensors, tokens, sequences, completes)
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """How rows are cut up: rows of each minibatch (one optimiser step), and of each of its parts (one pass).
-
-    Attributes:
-        minibatches: minibatch -> its parts -> the indices of their rows.
-        waste: share of the padded tokens that are padding, over all parts.
-    """
-
-    minibatches: list[list[NDArray[np.int64]]]
-    waste: float
+def shuffled(rows: int, minibatches: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Rows 0 … rows - 1 in a random order, cut into minibatches as even as it goes; fewer where there are fewer rows."""
+    order = generator.permutation(rows)
+    return [group for group in np.array_split(order, max(min(minibatches, rows), 1)) if len(group)]
 
 
-def cut(lengths: NDArray[np.int64], minibatches: int, budget: int, generator: np.random.Generator) -> Cut:
-    """Cut rows into minibatches at random, and these by length into parts of at most `budget` padded tokens.
+def parts(chosen: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
+    """Rows sorted by length and cut where a part would exceed `budget` padded tokens; a single row may.
 
     Args:
-        lengths: of the rows.
-        minibatches: how many, as even in rows as it goes; fewer where there are fewer rows.
-        budget: padded tokens of one forward pass; a single row may exceed it.
-        generator: draws the order.
+        chosen: indices of the rows.
+        lengths: of all rows.
+        budget: padded tokens of one forward pass.
     """
-    order = generator.permutation(len(lengths))
-    groups = [group for group in np.array_split(order, max(min(minibatches, len(order)), 1)) if len(group)]
-    result, padded = [], 0
-    for group in groups:
-        by_length = group[np.argsort(lengths[group], kind="stable")]
-        parts = list(_parts(by_length, lengths, budget))
-        padded += sum(len(part) * int(lengths[part].max()) for part in parts)
-        result.append(parts)
-    return Cut(result, 1 - int(lengths.sum()) / padded if padded else 0.0)
-
-
-def _parts(order: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.int64]]:
-    start = 0
+    order = chosen[np.argsort(lengths[chosen], kind="stable")]
+    result, start = [], 0
     for stop in range(1, len(order) + 1):
         # The rows rise in length, so a further one widens the part to its own length.
         if stop == len(order) or (stop + 1 - start) * int(lengths[order[stop]]) > budget:
-            yield order[start:stop]
+            result.append(order[start:stop])
             start = stop
+    return result
 
 
-__all__ = ["NOWHERE", "Batch", "Cut", "Row", "RowWriter", "batch_of", "cut", "rows_of"]
+__all__ = ["NOWHERE", "Batch", "Row", "RowWriter", "batch_of", "parts", "rows_of", "shuffled"]
