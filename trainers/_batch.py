@@ -28,6 +28,8 @@ _POLICY = PRODUCERS.index("policy")
 _DEMONSTRATOR = PRODUCERS.index("demonstrator")
 _ENVIRONMENT = PRODUCERS.index("environment")
 
+_MOST_WASTE = 0.08
+
 NOWHERE = -1
 """In `Row.source`: the token stands for no token of the table that could train."""
 
@@ -210,6 +212,9 @@ def batch_of(
         rows: B of them.
         credit: a number for each token of the table (N); None for 1 everywhere.
         pad: the id on padding; what it is does not matter.
+        device: where the tensors go.
+        producers: whose tokens train.
+        tokens, sequences, completes: as in `Batch`.
     """
     import torch
 
@@ -227,13 +232,15 @@ def batch_of(
 
 
 def shuffled(rows: int, minibatches: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Rows 0 … rows - 1 in a random order, cut into minibatches as even as it goes; fewer where there are fewer rows."""
+    """Rows 0 … rows - 1 in a random order, cut into minibatches as even as it goes; no empty ones."""
     order = generator.permutation(rows)
     return [group for group in np.array_split(order, max(min(minibatches, rows), 1)) if len(group)]
 
 
 def parts(chosen: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
-    """Rows sorted by length and cut where a part would exceed `budget` padded tokens; a single row may.
+    """Rows sorted by length, cut into parts of at most `budget` padded tokens; a single row may have more.
+
+    A part of a quarter of the budget or more also ends where the next row would make over 8 % of it padding.
 
     Args:
         chosen: indices of the rows.
@@ -241,13 +248,18 @@ def parts(chosen: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) ->
         budget: padded tokens of one forward pass.
     """
     order = chosen[np.argsort(lengths[chosen], kind="stable")]
-    result, start = [], 0
-    for stop in range(1, len(order) + 1):
-        # The rows rise in length, so a further one widens the part to its own length.
-        if stop == len(order) or (stop + 1 - start) * int(lengths[order[stop]]) > budget:
+    result: list[NDArray[np.int64]] = []
+    start = filled = 0
+    for stop, place in enumerate(order):
+        length = int(lengths[place])
+        # The rows rise in length, so this one widens the part to its own length.
+        padded = (stop + 1 - start) * length
+        wasteful = 4 * filled >= budget and filled + length < (1 - _MOST_WASTE) * padded
+        if stop > start and (padded > budget or wasteful):
             result.append(order[start:stop])
-            start = stop
-    return result
+            start, filled = stop, 0
+        filled += length
+    return [*result, order[start:]] if len(order) else []
 
 
 __all__ = ["NOWHERE", "Batch", "Row", "RowWriter", "batch_of", "parts", "rows_of", "shuffled"]

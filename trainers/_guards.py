@@ -76,7 +76,9 @@ def warnings(history: Sequence[Mapping[str, Any]]) -> list[str]:
             "max_tokens in the agent spec, or grpo's overlong_limit."
         )
     if _begins(history, lambda line: line.get("advantage_zero") == 1.0):
-        found.append("All advantages are 0: the episodes of each group earned the same, and this step taught nothing. Try other tasks.")
+        found.append(
+            "All advantages are 0: the episodes of each group earned the same, and this step taught nothing. Try other tasks."
+        )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ class Optimiser:
         import torch
 
         norm = float(torch.nn.utils.clip_grad_norm_(self._steered.values(), self.options.max_grad_norm))
-        if norm == norm and norm != float("inf"):
+        if math.isfinite(norm):
             for group in self._adam.param_groups:
                 group["lr"] = rate
             self._adam.step()

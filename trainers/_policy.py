@@ -97,8 +97,7 @@ class Policy:
         if options.lora_rank:
             add_adapters(network, options, seed)
         if options.gradient_checkpointing:
-            network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            _without_dropout(network)
+            _checkpoint_activations(network)
         return cls(network, tokenizer, options, identity=_weights.identity_of(found), spec=f"hf:{folder}")
 
     @property
@@ -237,9 +236,16 @@ def replace_folder(fresh: Path, path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _without_dropout(network: Any) -> None:
+def _checkpoint_activations(network: Any) -> None:
+    """Compute activations again in the backward pass. It happens in training mode only, so dropout is set to 0."""
     import torch
 
+    # The method has a new name since transformers 5.22; the old one warns.
+    newer = getattr(network, "activation_checkpointing_enable", None)
+    if newer is not None:
+        newer({"use_reentrant": False})
+    else:
+        network.gradient_checkpointing_enable({"use_reentrant": False})
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

@@ -341,8 +341,8 @@ def _temperature(agent: Agent, policy: Policy, name: str) -> float:
     top_k = sampling.top_k if sampling.top_k is not None else defaults.top_k
     if name not in ("bc", "reinforce") and ((top_p or 1.0) < 1 or (top_k or 0) > 0):
         raise UsageError(
-            f"{name} compares probabilities, and top_p={top_p} or top_k={top_k} cuts the distribution off that is "
-            f"sampled from. Put top_p=1 and top_k=0 into the agent spec: {agent.spec.partition(':')[0]}:top_p=1,top_k=0."
+            f"{name} compares probabilities, and top_p={top_p} or top_k={top_k} cuts off the distribution that is "
+            "sampled from. Put top_p=1,top_k=0 into the agent spec."
         )
     chosen = sampling.temperature if sampling.temperature is not None else defaults.temperature
     if chosen == 0 and name != "bc":

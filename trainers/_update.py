@@ -114,32 +114,25 @@ class Update:
         assert self._entropy is not None, "logprobs comes first"
         entropy = (self._entropy * batch.mask).sum() / batch.tokens
         total = loss - self._config.entropy_bonus * entropy
-        more = {"entropy": float((self._entropy * batch.mask).sum() / batch.mask.sum())}
+        share = float(batch.mask.sum())
+        more = {"entropy": float(entropy.detach()) * batch.tokens / share}
         if self._reference is not None:
             divergence = kl(logprob, self._reference(batch)) * batch.mask
             total = total + self._config.kl * divergence.sum() / batch.tokens
-            more["kl"] = float(divergence.detach().sum() / batch.mask.sum())
-        stop_if_not_finite(total, batch, logprob, step=self._step, folder=self._folder, episodes=self._episodes)
+            more["kl"] = float(divergence.detach().sum()) / share
+        self._stop_if_not_finite(total, batch, logprob)
         total.backward()  # type: ignore[no-untyped-call]
         self._optimiser.accumulate()
-        share = float(batch.mask.sum())
         self._averages.add({**metrics, **more, "loss": float(loss.detach()) * batch.tokens / share}, share)
         if batch.completes:
             self._norms.append(self._optimiser.step(self._rate))
             if not np.isfinite(self._norms[-1]):
-                stop_if_not_finite(
-                    total.detach() * float("nan"),
-                    batch,
-                    logprob,
-                    step=self._step,
-                    folder=self._folder,
-                    episodes=self._episodes,
-                )
+                self._stop_if_not_finite(total * np.nan, batch, logprob)
 
-    @property
-    def trained_tokens(self) -> int:
-        """Tokens that went through the network, padding left out."""
-        return self._filled
+    def _stop_if_not_finite(self, total: Tensor, batch: Batch, logprob: Tensor) -> None:
+        stop_if_not_finite(
+            total.detach(), batch, logprob.detach(), step=self._step, folder=self._folder, episodes=self._episodes
+        )
 
     def metrics(self) -> dict[str, Any]:
         """What the step came to."""
