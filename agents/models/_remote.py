@@ -16,8 +16,9 @@ from arena.agents.models._http import UNREADABLE, Endpoint, Json, Patience
 from arena.agents.models._key import Key
 from arena.agents.models._prices import cost
 from arena.agents.models._rate import RateLimit
+from arena.agents.models._refusals import Filtered
 from arena.core.errors import BadSpec, UsageError
-from arena.core.messages import Completion, ImagePart, Usage
+from arena.core.messages import Completion, ImagePart, TextPart, Usage
 from arena.core.paths import cache_folder
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ class Remote:
             key = self._cache.key(self._endpoint.url, body, sampling.seed)
             if reply := await self._cache.get(key):
                 with contextlib.suppress(*UNREADABLE):  # kept by a version that could read it
-                    return self._priced(read(reply), cached=True)
+                    answer = read(reply)
+                    self._endpoint.answered = True
+                    return self._priced(answer, cached=True)
         expected = _expected_tokens(prompt, sampling)
 
         @asynccontextmanager
@@ -130,7 +133,11 @@ class Remote:
             async with self._rate.turn(expected) as report:
                 yield lambda reply: report(_used_tokens(reply))
 
-        answer, reply = await self._endpoint.post(body, read, turn)
+        try:
+            answer, reply = await self._endpoint.post(body, read, turn)
+        except Filtered:
+            # Like every answer that is an error, it tells no tokens and is taken to cost nothing.
+            return Completion(parts=(TextPart(text=""),), finish="refusal", cost=0.0)
         if self._cache is not None:
             await self._cache.put(key, reply)
         return self._priced(answer, cached=False)

@@ -123,7 +123,12 @@ class OpenAIModel:
         return body | self._remote.fields
 
     def _check_tokens(self, completion: Completion, sampling: Sampling) -> None:
-        """What was asked for must be there: a record that lacks it could not be trained on."""
+        """What was asked for must be there: a record that lacks it could not be trained on.
+
+        A refusal that the server made of an error has no tokens.
+        """
+        if completion.finish == "refusal":
+            return
         ids, logprobs = completion.token_ids, completion.logprobs
         if self._ids and ids is None:
             why = "vLLM gives them since 0.10.2; other servers may not. Leave out ids=true."

@@ -12,6 +12,7 @@
     ├── EnvironmentFailure       a bug in an environment: the episode is not scored
     ├── InfrastructureError      a server, sandbox, process or disk failed: the episode is not scored
     │   ├── ModelUnavailable     the model's server gave no answer after the retries
+    │   ├── RequestRefused       the server refuses this one request, though it takes others
     │   └── RunLocked            another process is writing to the run
     ├── ContextOverflow          the conversation no longer fits the model: the episode is truncated
     ├── EpisodeStopped           an agent asked for the end (a person who left, a recording that is over): cancelled
@@ -101,6 +102,10 @@ class InfrastructureError(ArenaError):
 
 class ModelUnavailable(InfrastructureError):
     """The model's server gave no usable answer after the retries."""
+
+
+class RequestRefused(InfrastructureError):
+    """The server refuses this one request, though it takes others: the episode is not scored."""
 
 
 class RunLocked(InfrastructureError):
