@@ -69,7 +69,8 @@ def normalised(
     if std:
         centred = result if every else result[counted]
         squares = sum_by(members, centred * centred, size)
-        result /= (np.sqrt(squares / np.maximum(number - ddof, 1)) + eps)[groups]
+        divisor = np.sqrt(squares / np.maximum(number - ddof, 1)) + eps
+        result /= np.where(divisor == 0, 1.0, divisor)[groups]
     alone = (number < 2)[groups]
     result[alone] = 0.0 if singleton == "zero" else values[alone] / (1 + eps if std else 1)
     return result

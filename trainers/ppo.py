@@ -98,7 +98,7 @@ def _require(values: Floats, scored: Flags, column: str) -> None:
     if missing:
         raise UsageError(
             f"PPO needs a critic's estimate everywhere, but {missing} of {int(scored.sum())} entries of the "
-            f"column {column!r} have none: fill it with table.replace({column}=…)."
+            f"column {column!r} have none: see table.with_values and table.replace."
         )
 
 
