@@ -37,9 +37,6 @@ def wrong(status=400, message="messages[3]: no such role", **fields):
 
 
 AZURE = {"message": "The response was filtered: the prompt triggered the content management policy.", "type": None}
-    "message": "The response was filtered due to the prompt triggering our content management policy.",
-    "type": None,
-}
 FILTERED = [
     ("openai", {"message": "no", "code": "content_filter"}),
     ("openai", {"message": "no", "type": "content_policy_violation"}),
