@@ -43,11 +43,11 @@ def columns(given: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         "terminated": _column(given, "terminated", rows, bool, ends & ~truncated),
         "value": value,
         "next_value": _column(given, "next_value", rows, np.float64, along.following(value, np.nan)),
-        **_tokens(given, rewards),
+        **_tokens(given, rewards, along),
     }
 
 
-def _tokens(given: Mapping[str, Any], rewards: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+def _tokens(given: Mapping[str, Any], rewards: NDArray[np.float64], along: Segments) -> dict[str, NDArray[Any]]:
     rows = len(rewards)
     if "token_producer" in given:
         made = _producers(given["token_producer"])
@@ -68,7 +68,7 @@ def _tokens(given: Mapping[str, Any], rewards: NDArray[np.float64]) -> dict[str,
         "token_producer": made,
         "token_logprob": _column(given, "token_logprob", number, np.float64, np.nan),
         "token_value": _column(given, "token_value", number, np.float64, np.nan),
-        "token_reward": _column(given, "token_reward", number, np.float64, on_last_tokens(rewards, offsets)),
+        "token_reward": _column(given, "token_reward", number, np.float64, on_last_tokens(rewards, offsets, along)),
     }
 
 

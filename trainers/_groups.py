@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arena.trainers._codes import Codes, codes, paired
+from arena.trainers._options import Singleton
 from arena.trainers._segments import Flags, Floats, Integers, sum_by
-
-Singleton = Literal["zero", "raw"]
-"""What a group of one gives: 0, or as several references do its own value, unchanged."""
 
 
 def dense(keys: NDArray[Any]) -> Integers:

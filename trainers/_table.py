@@ -240,10 +240,15 @@ class SampledTokens:
         return result
 
 
-def on_last_tokens(reward: Floats, offsets: Integers) -> Floats:
-    """Each turn's reward on its last token; a turn without tokens leaves it on the token before (T -> N)."""
+def on_last_tokens(reward: Floats, offsets: Integers, along: Segments) -> Floats:
+    """Each turn's reward on its last token (T -> N).
+
+    A turn without tokens leaves it on the last one of its trajectory before, and where there is none
+    it is nobody's.
+    """
     last = offsets[1:] - 1
-    return sum_by(last[last >= 0], reward[last >= 0], int(offsets[-1]))
+    owned = last >= offsets[along.spread(along.starts)]
+    return sum_by(last[owned], reward[owned], int(offsets[-1]))
 
 
 __all__ = ["POLICY", "PRODUCERS", "GroupBy", "ProducerName", "SampledTokens", "TurnTable", "on_last_tokens"]

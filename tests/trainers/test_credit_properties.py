@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import arena.trainers
+from arena.core.errors import UnknownName
 from arena.trainers import TurnTable, gigpo, grpo, gspo, loop, opo, ppo, reinforce, reinforce_pp, rloo
 from arena.trainers._returns import discounted_returns, optimal_token_baseline, turn_gae
 from arena.trainers._segments import Segments
@@ -225,7 +226,15 @@ def test_optimal_token_baseline_equals_its_definition(table, seed):
     np.testing.assert_allclose(optimal_token_baseline(table, squared), expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("option", [{"mode": "mean_std"}, {"statistics": "row"}, {"aggregation": "token_mean"}])
+def test_unknown_choices_are_refused(option):
+    """`mean_std` would otherwise quietly be `mean_norm`."""
+    with pytest.raises(UnknownName, match="Did you mean"):
+        gigpo.Config(**option)
+
+
 LOOPS = {
+    "_options.__post_init__",
     "_codes.codes",
     "_curriculum",
     "_entropy",

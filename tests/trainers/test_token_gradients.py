@@ -78,6 +78,13 @@ def test_gspo_clips_whole_sequences():
     assert (found[1] < 0).all()
 
 
+def test_gspo_divides_by_the_length_of_the_sequence():
+    """On fresh samples each sequence has its mean gradient, so long ones count less per token, as documented."""
+    old, mask = torch.zeros(2, 4), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    found = gradient(gspo, old, old, advantage=torch.ones(2, 4), mask=mask)
+    assert found.tolist() == [[-0.125] * 4, [-0.25, -0.25, 0.0, 0.0]]
+
+
 def test_padding_may_hold_anything():
     """Log-probabilities of padding may be inf or NaN; they must reach neither loss nor gradient."""
     old = torch.full((2, 4), -1.0)

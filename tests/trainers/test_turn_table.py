@@ -91,6 +91,12 @@ def test_tokens_keep_their_producers():
     assert table.sampled.reward.tolist() == [0.0, 1.0], "what a demonstrator earned is not the policy's"
 
 
+def test_a_turn_without_tokens_keeps_its_reward_in_its_episode():
+    """It would reach the last token of the episode before."""
+    table = TurnTable.of(episode=[0, 1, 1, 1], reward=[1.0, 2.0, 4.0, 8.0], tokens=[1, 0, 1, 0])
+    assert table.token_reward.tolist() == [1.0, 12.0]
+
+
 def test_without_ids_the_usage_counts_tokens():
     made = Call(model="m", prompt=(), usage=Usage(output=12))
     table = TurnTable.from_episodes([episode(turn(0, calls=(made,)))])
