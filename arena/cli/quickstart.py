@@ -12,6 +12,7 @@ import typer
 from arena.cli import _options
 from arena.cli._console import counted, notice, pairs, say, show
 from arena.cli._progress import Interrupts, ProgressLine
+from arena.core import registry
 from arena.core.errors import MissingPrerequisite, UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def command(
     """
     from arena.cli._pages import print_episode
 
+    registry.suite(suite)
     folder = out or Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-quickstart"
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; choose another folder with --out.")
