@@ -30,6 +30,7 @@ from arena.core.errors import ArenaError, ModelUnavailable, UsageError
 
 Json = dict[str, Any]
 Read = TypeVar("Read")
+Turn = Callable[[], AbstractAsyncContextManager[Callable[[Json], None]]]
 
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 """What reading an answer of the wrong form raises."""
@@ -127,12 +128,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         self._words = Words(self.model, self.url, self.key)
 
-    async def post(
-        self,
-        body: Json,
-        read: Callable[[Json], Read],
-        turn: Callable[[], AbstractAsyncContextManager[Callable[[Json], None]]],
-    ) -> tuple[Read, Json]:
+    async def post(self, body: Json, read: Callable[[Json], Read], turn: Turn) -> tuple[Read, Json]:
         """Send `body` until an answer can be read.
 
         Args:
@@ -169,12 +165,7 @@ class Endpoint:
             f"over {time.monotonic() - started:.0f} s. The last one: {last}"
         )
 
-    async def _attempt(
-        self,
-        content: bytes,
-        read: Callable[[Json], Read],
-        turn: Callable[[], AbstractAsyncContextManager[Callable[[Json], None]]],
-    ) -> tuple[Read, Json]:
+    async def _attempt(self, content: bytes, read: Callable[[Json], Read], turn: Turn) -> tuple[Read, Json]:
         """One request in its turn, and its answer as it was read and as it came."""
         async with turn() as report:
             reply = await self._request(content)
