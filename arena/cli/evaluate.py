@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from arena.cli import _options
-from arena.cli._console import notice, pairs, print_json, say, show
+from arena.cli._console import console, notice, pairs, print_json, say, show
 from arena.cli._local import target_here
 from arena.cli._progress import Interrupts, ProgressLine
 from arena.core.errors import UsageError
@@ -149,12 +149,10 @@ def _evaluate(
 
 def _report(evaluation: Evaluation) -> None:
     """The tables, what to know about them, and what to type next."""
-    from arena.evaluation.report import pass_table, table
+    from arena.evaluation.report import tables
 
     summary, folder = evaluation.summary, evaluation.folder
-    show(table(summary))
-    if (passes := pass_table(summary)) is not None:
-        show(passes)
+    show(*tables(summary, console().width))
     for warning in summary.warnings:
         say(f"! {warning}")
     say()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from arena.cli import _options
-from arena.cli._console import counted, notice, pairs, say, show
+from arena.cli._console import console, counted, notice, pairs, say, show
 from arena.cli._progress import Interrupts, ProgressLine
 from arena.core import registry
 from arena.core.errors import MissingPrerequisite, UsageError
@@ -82,12 +82,12 @@ def _build_model(folder: Path) -> Path:
 def _evaluate(options: dict[str, Any], folder: Path) -> Evaluation | None:
     """One evaluation and its table; None if it was interrupted."""
     from arena.evaluation import EvalConfig, evaluate_async
-    from arena.evaluation.report import table
+    from arena.evaluation.report import tables
 
     config = EvalConfig.read(options)
     with ProgressLine() as line, Interrupts() as interrupts:
         evaluation = asyncio.run(evaluate_async(config, out=folder, on_progress=line.show, on_engine=interrupts.watch))
-    show(table(evaluation.summary))
+    show(*tables(evaluation.summary, console().width))
     return None if interrupts.happened else evaluation
 
 
