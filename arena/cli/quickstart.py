@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from arena.evaluation import Evaluation
 
 SUMMARY = "See real agents play real games; nothing else needed."
+_TURNS_SHOWN = 4
+
 EXAMPLES = ("arena quickstart", "arena quickstart --suite text-small --out runs/first")
 
 
@@ -50,7 +52,8 @@ def command(
             return 130
         evaluations[name] = evaluation
     say("\nOne episode of the oracle, turn by turn:\n")
-    print_episode(min(evaluations["oracle"].run.episodes(), key=lambda episode: (len(episode.turns), episode.key.task)))
+    shown = evaluations["oracle"].run.episodes()
+    print_episode(min(shown, key=lambda episode: (abs(len(episode.turns) - _TURNS_SHOWN), episode.key.task)))
     say("\nEvery episode executed again:")
     diverged = sum([_execute(name, evaluation) for name, evaluation in evaluations.items()])
     say("\nWhat next:")
