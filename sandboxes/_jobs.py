@@ -39,8 +39,11 @@ class Job:
 
 
 def limits(spec: SandboxSpec, memory_of_each: bool) -> str:
-    """The limits that bash sets on itself and thereby on all it starts."""
-    kib = -(-spec.disk // 1024)
+    """The limits that bash sets on itself and thereby on all it starts.
+
+    Writable folders have their own size; twice that for one file, so that a full folder is what a program meets first.
+    """
+    kib = -(-2 * spec.disk // 1024)
     line = f"ulimit -c 0 -n {spec.open_files} -u {spec.processes} -f {kib}"
     return f"{line} -v {-(-spec.memory // 1024)}" if memory_of_each else line
 

@@ -27,6 +27,7 @@ STATE_LIMIT = 4 << 20
 SOURCE = "bash"
 """The file that holds the command; bash begins its messages with this name, so it is the same each time."""
 
+REPORT_NAME = "report"
 REPORT = r"""_arena_status=$?
 builtin printf '%s\0' "$_arena_status" >&4
 {
@@ -116,10 +117,9 @@ class BubblewrapShell(Shell):
         streams = Streams(control, number, request)
         try:
             source = control.put(SOURCE, command)
-            inside = control.put(str(number), f". {source} {streams.redirections} 3<&- 4>&-\n{REPORT}")
             loop = asyncio.get_running_loop()
             self._code, self._settled = loop.create_future(), loop.create_future()
-            os.write(self._feed, f". {inside}\n".encode())
+            os.write(self._feed, f". {source} {streams.redirections} 3<&- 4>&-; . {INSIDE}/{REPORT_NAME}\n".encode())
             done, _ = await asyncio.wait(
                 (self._code, job.ended), timeout=request.timeout, return_when=asyncio.FIRST_COMPLETED
             )
@@ -137,7 +137,7 @@ class BubblewrapShell(Shell):
             self.drop()
             raise
         finally:
-            control.remove(SOURCE, str(number))
+            control.remove(SOURCE)
             streams.close(self._sandbox.lingering)
 
     async def _start(self) -> Job:

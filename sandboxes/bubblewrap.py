@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Self
 
 from arena.core.errors import SandboxUnavailable, UsageError
-from arena.sandboxes import _cgroups, _held, _jobs, _root, _seccomp, _snapshot
+from arena.sandboxes import _cgroups, _held, _jobs, _root, _seccomp, _shell, _snapshot
 from arena.sandboxes._bwrap import END_SECONDS, Bwrap, check_bwrap, draw_user
 from arena.sandboxes._channels import Capture, ControlFolder
 from arena.sandboxes._jobs import KILLED, TIMED_OUT, Job, Streams
@@ -207,6 +207,7 @@ class Bubblewrap(Sandbox):
         for name, text in _root.etc(self.spec).items():
             self.control.put(f"etc/{name}", text)
         supervisor = self.control.put("supervisor", Path(__file__).with_name("supervisor.sh").read_bytes())
+        self.control.put(_shell.REPORT_NAME, _shell.REPORT)
         try:
             self._group = _cgroups.Cgroup.create(self._folder.path.name, self.spec)
             (self._folder.path / "groups").write_text("\n".join(map(str, self._group.folders.values())))
