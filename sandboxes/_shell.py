@@ -58,9 +58,9 @@ class BubblewrapShell(Shell):
         self._settled: asyncio.Future[bytes] | None = None
 
     @property
-    def pid(self) -> int | None:
-        """The job's pid in the sandbox, while there is one."""
-        return self._job.pid.result() if self._job and self._job.pid.done() else None
+    def job(self) -> Job | None:
+        """The bash, while there is one."""
+        return self._job
 
     async def run(
         self,
@@ -79,7 +79,7 @@ class BubblewrapShell(Shell):
             if self._sandbox.ended:
                 return self._sandbox.result_of_ended()
             await self._settle()
-            before = self._sandbox.before()
+            before = await self._sandbox.before()
             result = await self._run(command, request)
             result = await self._sandbox.after(result, before)
         return replace(result, duration=time.perf_counter() - begin)

@@ -111,7 +111,7 @@ class Bubblewrap(Sandbox):
         if command.user != self.spec.user:
             raise UsageError(f"The bubblewrap sandbox has one user, {self.spec.user!r}; there is no {command.user!r}.")
         begin = time.perf_counter()
-        before = self.before()
+        before = await self.before()
         if self.ended:
             return self.result_of_ended()
         program = _jobs.program(command)
@@ -270,9 +270,11 @@ class Bubblewrap(Sandbox):
         if self._shell:
             self._shell.drop()
 
-    def before(self) -> int:
-        """Check that commands can be run; returns what `after` wants to know."""
+    async def before(self) -> int:
+        """See that commands can be run; returns what `after` wants to know."""
         self._check_open()
+        if await self._is_full():
+            await self._sweep()
         return self._group.oom_kills()
 
     async def after(self, result: ExecResult, oom_kills_before: int) -> ExecResult:
@@ -292,10 +294,10 @@ class Bubblewrap(Sandbox):
 
     async def _is_full(self) -> bool:
         """Whether left-over processes take up the room of the next command's."""
-        running = [job for job in self._jobs.values() if self._shell is None or job.pid.done()]
-        if self.ended or len(running) > 1:
+        shell = self._shell.job if self._shell else None
+        if self.ended or any(job is not shell for job in self._jobs.values()):
             return False
-        most = self.spec.processes - max(2, self.spec.processes // 10)
+        most = self.spec.processes - self.spec.processes // 4
         count, last = self._count(), GROWING
         while last < count < most:
             await asyncio.sleep(0.005)
