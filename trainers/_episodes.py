@@ -22,6 +22,7 @@ import numpy as np
 
 from arena.core.outcome import Outcome
 from arena.trainers._codes import code
+from arena.trainers._segments import Segments
 from arena.trainers._table import POLICY, PRODUCERS, GroupBy, on_last_tokens
 
 if TYPE_CHECKING:
@@ -61,9 +62,11 @@ def columns(episodes: Iterable[Episode], group_by: GroupBy) -> dict[str, Any]:
     offsets = np.concatenate([[0], np.cumsum([row["length"] for row in rows], dtype=np.int64)]).astype(np.int64)
     reward = _array(rows, "reward", np.float64)
     unknown = np.full(len(rows), np.nan)
+    numbers = {name: _array(rows, name, np.int64) for name in ("episode", "turn", "player", "tokens")}
+    along = Segments.where_changing(numbers["episode"], numbers["player"])
     return {
         **{name: _array(rows, name, np.uint64) for name in ("group", "state")},
-        **{name: _array(rows, name, np.int64) for name in ("episode", "turn", "player", "tokens")},
+        **numbers,
         **{name: _array(rows, name, np.bool_) for name in ("valid", "scored", "terminated", "truncated")},
         "reward": reward,
         "value": unknown,
@@ -72,7 +75,7 @@ def columns(episodes: Iterable[Episode], group_by: GroupBy) -> dict[str, Any]:
         "token_producer": np.array(producers, np.uint8),
         "token_logprob": np.array(logprobs, np.float64),
         "token_value": np.full(len(producers), np.nan),
-        "token_reward": on_last_tokens(reward, offsets),
+        "token_reward": on_last_tokens(reward, offsets, along),
     }
 
 

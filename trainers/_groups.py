@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arena.trainers._codes import Codes, codes, paired
+from arena.trainers._options import Singleton
 from arena.trainers._segments import Flags, Floats, Integers, sum_by
-
-Singleton = Literal["zero", "raw"]
-"""What a group of one gives: 0, or as several references do its own value, unchanged."""
 
 
 def dense(keys: NDArray[Any]) -> Integers:
@@ -69,7 +67,8 @@ def normalised(
     if std:
         centred = result if every else result[counted]
         squares = sum_by(members, centred * centred, size)
-        result /= (np.sqrt(squares / np.maximum(number - ddof, 1)) + eps)[groups]
+        divisor = np.sqrt(squares / np.maximum(number - ddof, 1)) + eps
+        result /= np.where(divisor == 0, 1.0, divisor)[groups]
     alone = (number < 2)[groups]
     result[alone] = 0.0 if singleton == "zero" else values[alone] / (1 + eps if std else 1)
     return result

@@ -6,12 +6,10 @@ and 0 on prompts, observations and padding. Log-probabilities are in nats.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Aggregation = Literal["token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm"]
+from arena.trainers._options import Aggregation
 
 Metrics = dict[str, Tensor]
 

@@ -5,19 +5,12 @@ Shapes: E trajectories, T turns.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from arena.trainers._groups import Singleton, counts, normalised
+from arena.trainers._groups import counts, normalised
+from arena.trainers._options import Scale, Singleton, Statistics
 from arena.trainers._segments import Flags, Floats, Integers
 from arena.trainers._table import TurnTable
-
-Scale = Literal["group", "batch", "none"]
-"""Divide by the group's standard deviation, the whole batch's, or not at all."""
-
-Statistics = Literal["trajectories", "rows"]
-"""Count each trajectory once, or once per turn, so that long ones weigh more (verl-agent, per-turn rows)."""
 
 
 def relative_returns(

@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from arena.trainers._groups import Singleton, counts, dense
+from arena.trainers._groups import counts, dense
+from arena.trainers._options import Singleton
 from arena.trainers._segments import Flags, Floats, Integers, Segments, sum_by
 from arena.trainers._table import TurnTable
 

@@ -16,7 +16,7 @@ from arena.trainers._table import POLICY, TurnTable, on_last_tokens
 
 def with_reward_added(table: TurnTable, extra: Floats) -> TurnTable:
     """The table with `extra` (T) added to the turns' rewards and to those of their last tokens."""
-    tokens = table.token_reward + on_last_tokens(extra, table.token_offsets)
+    tokens = table.token_reward + on_last_tokens(extra, table.token_offsets, table.trajectories)
     return table.replace(reward=table.reward + extra, token_reward=tokens)
 
 
@@ -106,4 +106,4 @@ def normalised_rewards(
         result = result.clip(-1.0, 3.0)
     reward = np.zeros(len(table))
     reward[table.trajectories.lasts] = np.where(scored, result, 0.0)
-    return table.replace(reward=reward, token_reward=on_last_tokens(reward, table.token_offsets))
+    return table.replace(reward=reward, token_reward=on_last_tokens(reward, table.token_offsets, table.trajectories))

@@ -6,7 +6,7 @@ turn's tokens are those of its training sequence, sampled or not, in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.core.errors import UsageError
-from arena.trainers._codes import Codes, codes, paired
+from arena.core.errors import UnknownName, UsageError
+from arena.trainers._codes import Codes
 from arena.trainers._segments import Flags, Floats, Integers, Segments, sum_by
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class TurnTable:
         tokens: sampled tokens.
         terminated, truncated: how the trajectory ended, on its last turn.
         value, next_value: a critic's estimate before the turn and after it; NaN where there is none.
+            After a trajectory's last turn it is what truncation bootstraps from.
         token_offsets: turn t has the tokens token_offsets[t] to token_offsets[t + 1] (T + 1).
         token_producer: index into `PRODUCERS` (N).
         token_logprob: the sampler's log-probability, NaN where the policy did not produce the token (N).
@@ -97,67 +98,31 @@ class TurnTable:
             raise UsageError(f"Rows are sorted by episode, player and turn, each turn once; row {row} is out of order.")
 
     @classmethod
-    def of(
-        cls,
-        *,
-        episode: Sequence[Any] | NDArray[Any],
-        reward: Sequence[float] | NDArray[Any],
-        group: Iterable[Any] | None = None,
-        state: Iterable[Any] | None = None,
-        player: Iterable[Any] | None = None,
-        token_producer: Sequence[ProducerName] | NDArray[Any] | None = None,
-        **columns: Any,
-    ) -> TurnTable:
+    def of(cls, **columns: Any) -> TurnTable:
         """A table by hand; rows stand in order, and what is not given has a plain default.
 
             TurnTable.of(group=["g", "g"], episode=[0, 1], reward=[1.0, 0.0])
 
         Args:
-            episode: equal for consecutive rows of one episode; any numbers or names.
-            reward: a NaN says that the episode could not be scored.
-            group: names of any kind; all one group by default.
-            state: names of any kind; no two alike by default.
-            player: names of any kind; one player by default.
-            token_producer: names or codes; without it each turn has `tokens` sampled tokens, 1 by default.
-            columns: any other column. `turn` counts up, `valid` and `scored` are True, trajectories
-                terminate unless they are `truncated`, `next_value` is the next turn's `value`.
+            columns: any of the columns, `reward` and `episode` among them, as sequences or as one value
+                for all rows. `group`, `state`, `episode` and `player` take names of any kind; by default
+                all are one group and one player, and no two states are alike. A reward of NaN says that
+                the episode could not be scored. `turn` counts up, `valid` and `scored` are True,
+                trajectories terminate unless they are `truncated`, and `next_value` is the next turn's
+                `value`. Without `token_producer` (names, or codes) each turn has as many sampled tokens
+                as `tokens` says, 1 by default.
 
         Raises:
             UsageError: columns that do not fit together, or that do not exist.
         """
-        unknown = columns.keys() - {field.name for field in fields(cls)}
-        if unknown:
-            raise UsageError(f"A turn table has no column {sorted(unknown)[0]!r}.")
-        rows = len(reward)
-        episodes = _numbered(episode)
-        players = _numbered(player) if player is not None else np.zeros(rows, np.int64)
-        runs = Segments.where_changing(episodes, players)
-        rewards = np.array(reward, np.float64)
-        scored = _column(columns.pop("scored", True), rows, bool)
-        scored &= ~Segments.where_changing(episodes).spread(Segments.where_changing(episodes).any(np.isnan(rewards)))
-        groups = codes(group) if group is not None else codes(np.zeros(rows, np.int64))
-        if player is not None:
-            groups = paired(groups, codes(players))
-        ends = np.zeros(rows, bool)
-        ends[runs.lasts] = True
-        truncated = _column(columns.pop("truncated", False), rows, bool)
-        value = _column(columns.pop("value", np.nan), rows, np.float64)
-        turn = columns.pop("turn", None)
-        return cls(
-            group=groups,
-            episode=episodes,
-            turn=np.arange(rows) - runs.spread(runs.starts) if turn is None else _column(turn, rows, np.int64),
-            player=players,
-            reward=np.where(np.isnan(rewards), 0.0, rewards),
-            state=codes(state) if state is not None else codes(np.arange(rows)),
-            valid=_column(columns.pop("valid", True), rows, bool),
-            scored=scored,
-            truncated=truncated,
-            terminated=_column(columns.pop("terminated", ends & ~truncated), rows, bool),
-            value=value,
-            next_value=_column(columns.pop("next_value", runs.following(value, np.nan)), rows, np.float64),
-            **_token_columns(token_producer, rows, columns, np.where(np.isnan(rewards), 0.0, rewards)),
-        )
+        from arena.trainers._by_hand import columns as completed
+
+        known = [field.name for field in fields(cls)]
+        for name in columns.keys() - known:
+            raise UnknownName("column of a turn table", name, known)
+        for name in {"episode", "reward"} - columns.keys():
+            raise UsageError(f"A turn table needs the column {name!r}.")
+        return cls(**completed(columns))
 
     @classmethod
     def from_episodes(cls, episodes: Iterable[Episode], group_by: GroupBy = "observation") -> TurnTable:
@@ -178,6 +143,10 @@ class TurnTable:
     def replace(self, **columns: Any) -> TurnTable:
         """The same table with other columns."""
         return replace(self, **columns)
+
+    def with_values(self, value: Floats, final: Floats | float = np.nan) -> TurnTable:
+        """The same table with a critic's estimates, of what each turn acted on (T) and of the last observations (E)."""
+        return self.replace(value=value, next_value=self.trajectories.following(value, final))
 
     @cached_property
     def trajectories(self) -> Segments:
@@ -271,52 +240,15 @@ class SampledTokens:
         return result
 
 
-def _numbered(names: Iterable[Any]) -> Integers:
-    """Numbers in the order of appearance; an array of integers as it is."""
-    if isinstance(names, np.ndarray) and np.issubdtype(names.dtype, np.integer):
-        return names.astype(np.int64, copy=False)
-    known: dict[Any, int] = {}
-    return np.array([known.setdefault(name, len(known)) for name in names], np.int64)
+def on_last_tokens(reward: Floats, offsets: Integers, along: Segments) -> Floats:
+    """Each turn's reward on its last token (T -> N).
 
-
-def _column(values: Any, rows: int, dtype: Any) -> NDArray[Any]:
-    """A column from a sequence, or from one value for all rows."""
-    array = np.array(values, dtype)
-    return np.full(rows, array) if array.ndim == 0 else array
-
-
-def _token_columns(
-    producer: Sequence[ProducerName] | NDArray[Any] | None, rows: int, given: dict[str, Any], reward: Floats
-) -> dict[str, NDArray[Any]]:
-    tokens = given.get("tokens")
-    if producer is None:
-        tokens = _column(1 if tokens is None else tokens, rows, np.int64)
-        offsets = np.concatenate([[0], np.cumsum(tokens)])
-        made = np.zeros(offsets[-1], np.uint8)
-    else:
-        if "token_offsets" not in given:
-            raise UsageError("token_producer needs token_offsets: where each turn's tokens begin, and the end.")
-        offsets = np.array(given["token_offsets"], np.int64)
-        named = not isinstance(producer, np.ndarray)
-        made = np.array([PRODUCERS.index(name) for name in producer] if named else producer, np.uint8)
-    if tokens is None:
-        tokens = np.diff(np.concatenate([[0], np.cumsum(made == POLICY)])[offsets])
-    number = len(made)
-    placed = given.get("token_reward")
-    return {
-        "tokens": _column(tokens, rows, np.int64),
-        "token_offsets": offsets,
-        "token_producer": made,
-        "token_logprob": _column(given.get("token_logprob", np.nan), number, np.float64),
-        "token_value": _column(given.get("token_value", np.nan), number, np.float64),
-        "token_reward": on_last_tokens(reward, offsets) if placed is None else _column(placed, number, np.float64),
-    }
-
-
-def on_last_tokens(reward: Floats, offsets: Integers) -> Floats:
-    """Each turn's reward on its last token; a turn without tokens leaves it on the token before (T -> N)."""
+    A turn without tokens leaves it on the last one of its trajectory before, and where there is none
+    it is nobody's.
+    """
     last = offsets[1:] - 1
-    return sum_by(last[last >= 0], reward[last >= 0], int(offsets[-1]))
+    owned = last >= offsets[along.spread(along.starts)]
+    return sum_by(last[owned], reward[owned], int(offsets[-1]))
 
 
 __all__ = ["POLICY", "PRODUCERS", "GroupBy", "ProducerName", "SampledTokens", "TurnTable", "on_last_tokens"]

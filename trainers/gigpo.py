@@ -36,6 +36,7 @@ from arena.core.errors import UsageError
 from arena.trainers._codes import paired
 from arena.trainers._episodes import observation_texts
 from arena.trainers._groups import dense, normalised, similar
+from arena.trainers._options import Aggregation, Options, Singleton, Statistics
 from arena.trainers._relative import relative_returns
 from arena.trainers._returns import turn_returns
 from arena.trainers._table import TurnTable
@@ -43,15 +44,12 @@ from arena.trainers._table import TurnTable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from arena.trainers._groups import Singleton
-    from arena.trainers._losses import Aggregation
-    from arena.trainers._relative import Statistics
     from arena.trainers._segments import Floats, Integers
     from arena.trainers._training import Training
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """What GiGPO can be told."""
 
     gamma: float = 0.95

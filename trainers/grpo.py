@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from arena.trainers._groups import has_spread
+from arena.trainers._options import Aggregation, Options, Scale, Singleton, Statistics
 from arena.trainers._relative import relative_returns
 from arena.trainers._table import TurnTable
 
@@ -33,15 +34,12 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor
 
-    from arena.trainers._groups import Singleton
-    from arena.trainers._losses import Aggregation
-    from arena.trainers._relative import Scale, Statistics
     from arena.trainers._segments import Flags, Floats
     from arena.trainers._training import Training
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """What GRPO can be told."""
 
     scale: Scale = "group"

@@ -19,21 +19,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from arena.trainers._options import Aggregation, Options, Scale, Singleton, Statistics
 from arena.trainers._relative import relative_returns
 from arena.trainers._table import TurnTable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from arena.trainers._groups import Singleton
-    from arena.trainers._losses import Aggregation
-    from arena.trainers._relative import Scale, Statistics
     from arena.trainers._segments import Floats
     from arena.trainers._training import Training
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """What GSPO can be told."""
 
     scale: Scale = "group"

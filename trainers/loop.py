@@ -19,20 +19,19 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from arena.trainers._options import Aggregation, Options, Singleton
 from arena.trainers._relative import leave_one_out
 from arena.trainers._table import TurnTable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from arena.trainers._groups import Singleton
-    from arena.trainers._losses import Aggregation
     from arena.trainers._segments import Floats
     from arena.trainers._training import Training
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """What LOOP can be told."""
 
     least_advantage: float = 0.01

@@ -28,18 +28,18 @@ import numpy as np
 
 from arena.core.errors import UsageError
 from arena.trainers._groups import whitened
+from arena.trainers._options import Aggregation, Options
 from arena.trainers._returns import bilevel_gae, token_gae, turn_gae
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from arena.trainers._losses import Aggregation
     from arena.trainers._segments import Flags, Floats
     from arena.trainers._table import TurnTable
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """What PPO can be told."""
 
     unit: Literal["turn", "token", "bilevel"] = "turn"
@@ -98,7 +98,7 @@ def _require(values: Floats, scored: Flags, column: str) -> None:
     if missing:
         raise UsageError(
             f"PPO needs a critic's estimate everywhere, but {missing} of {int(scored.sum())} entries of the "
-            f"column {column!r} have none: fill it with table.replace({column}=…)."
+            f"column {column!r} have none: see table.with_values and table.replace."
         )
 
 

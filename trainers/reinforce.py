@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from arena.trainers._options import Aggregation, Options
 from arena.trainers._returns import turn_returns
 from arena.trainers._table import TurnTable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from arena.trainers._losses import Aggregation
     from arena.trainers._segments import Floats
     from arena.trainers._training import Training
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """What REINFORCE can be told."""
 
     gamma: float = 1.0

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from arena.trainers._groups import whitened
+from arena.trainers._options import Aggregation, Options, Singleton
 from arena.trainers._relative import relative_returns
 from arena.trainers._returns import token_returns
 from arena.trainers._table import TurnTable
@@ -31,14 +32,12 @@ from arena.trainers._table import TurnTable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from arena.trainers._groups import Singleton
-    from arena.trainers._losses import Aggregation
     from arena.trainers._segments import Floats
     from arena.trainers._training import Training
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """What REINFORCE++ can be told."""
 
     gamma: float = 1.0

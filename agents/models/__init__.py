@@ -9,7 +9,8 @@
 A kind of model is a class with the class method `from_spec(spec: Spec) -> Model`, known by a name
 (`arena.core.registry.MODELS.register`, or an entry point in the group `arena.models`) or by where it is. It
 reads the options it knows, raises `BadSpec` for those it does not, and building from `model.spec` makes an
-equal model in any process.
+equal model in any process. Its attribute `harmless`, a frozenset, may name the options that change no answer,
+such as a timeout: a run may be resumed with others, and at another URL.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, cast
 
-from arena.core.errors import UnknownName
+from arena.core.errors import MissingPrerequisite, UnknownName
 from arena.core.registry import MODELS
 from arena.core.specs import Spec
 
 if TYPE_CHECKING:
     from arena.core.model import Model
 
-__all__ = ["build"]
+__all__ = ["build", "sampling_identity"]
 
 
 def build(spec: str | Spec) -> Model:
@@ -38,6 +39,24 @@ def build(spec: str | Spec) -> Model:
     """
     parsed = Spec.parse(spec) if isinstance(spec, str) else spec
     return cast("Model", _find(parsed).from_spec(parsed))
+
+
+def sampling_identity(spec: str | Spec) -> str:
+    """What of a spec can change an answer, in one form: two specs that differ in nothing else give equal texts.
+
+    That is the kind, the name, and the options in the order of their names, without those that the kind calls
+    `harmless`. Of a kind that calls none so, or is not known here, the URL and every option stay.
+
+    Raises:
+        BadSpec: the spec cannot be read.
+    """
+    parsed = Spec.parse(spec) if isinstance(spec, str) else spec
+    try:
+        harmless: frozenset[str] | None = getattr(_find(parsed), "harmless", None)
+    except (UnknownName, MissingPrerequisite):
+        harmless = None
+    options = {key: parsed.options[key] for key in sorted(parsed.options) if key not in (harmless or ())}
+    return str(Spec(parsed.kind, parsed.name, parsed.url if harmless is None else "", options))
 
 
 def _find(spec: Spec) -> Any:

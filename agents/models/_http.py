@@ -30,6 +30,7 @@ from arena.core.errors import ArenaError, ModelUnavailable, UsageError
 
 Json = dict[str, Any]
 Read = TypeVar("Read")
+Turn = Callable[[], AbstractAsyncContextManager[Callable[[Json], None]]]
 
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 """What reading an answer of the wrong form raises."""
@@ -111,6 +112,7 @@ class Endpoint:
         headers: sent with every request.
         patience: how long a request is tried.
         local: the server is on this machine, so proxies are not used.
+        answered: it has given a usable answer, so that requests as such are right.
     """
 
     url: str
@@ -119,18 +121,14 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
     patience: Patience = field(default_factory=Patience)
     local: bool = False
+    answered: bool = field(default=False, init=False)
     _lanes: RunVar[_Lanes | None] = field(default_factory=lambda: RunVar("arena.http", None), init=False, repr=False)
     _spread: random.Random = field(default_factory=random.Random, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._words = Words(self.model, self.url, self.key)
 
-    async def post(
-        self,
-        body: Json,
-        read: Callable[[Json], Read],
-        turn: Callable[[], AbstractAsyncContextManager[Callable[[Json], None]]],
-    ) -> tuple[Read, Json]:
+    async def post(self, body: Json, read: Callable[[Json], Read], turn: Turn) -> tuple[Read, Json]:
         """Send `body` until an answer can be read.
 
         Args:
@@ -144,6 +142,8 @@ class Endpoint:
         Raises:
             ModelUnavailable: no usable answer after the retries, or one that is too big.
             ContextOverflow: the server says that the conversation does not fit.
+            Filtered: a content filter stopped it.
+            RequestRefused: the server refuses this request, and has answered others.
             UsageError: the server refuses the request.
         """
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="replace")
@@ -157,11 +157,7 @@ class Endpoint:
             async for attempt in stamina.retry_context(pause, attempts=self.patience.max_retries + 1, timeout=None):
                 with attempt:
                     tries = attempt.num
-                    async with turn() as answered:
-                        reply = await self._attempt(content)
-                        answer = self._understand(reply, read)
-                        answered(reply)
-                    return answer, reply
+                    return await self._attempt(content, read, turn)
         except Passing as error:
             last = str(error)
         raise ModelUnavailable(
@@ -169,12 +165,21 @@ class Endpoint:
             f"over {time.monotonic() - started:.0f} s. The last one: {last}"
         )
 
+    async def _attempt(self, content: bytes, read: Callable[[Json], Read], turn: Turn) -> tuple[Read, Json]:
+        """One request in its turn, and its answer as it was read and as it came."""
+        async with turn() as report:
+            reply = await self._request(content)
+            answer = self._understand(reply, read)
+            self.answered = True
+            report(reply)
+        return answer, reply
+
     def _pause(self, tries: int, asked: float | None) -> float:
         """Seconds before the next attempt: what the server asked for, or twice as long each time."""
         wait = self.patience.wait * 2 ** (tries - 1) * self._spread.uniform(0.5, 1.0) if asked is None else asked
         return float(min(wait, self.patience.max_wait))
 
-    async def _attempt(self, content: bytes) -> Json:
+    async def _request(self, content: bytes) -> Json:
         """One request. The HTTP library's errors are turned into words and left behind."""
         headers = {"content-type": "application/json", **self.headers, **(self.key.headers() if self.key else {})}
         try:
@@ -187,7 +192,7 @@ class Endpoint:
         else:
             if 200 <= status < 300:
                 return self._read(data)
-            failure = self._words.refusal(status, answer_headers, data)
+            failure = self._words.refusal(status, answer_headers, data, takes_others=self.answered)
         raise failure
 
     async def _exchange(self, content: bytes, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:

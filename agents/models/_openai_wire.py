@@ -152,17 +152,12 @@ def read_reply(reply: Json, model: str, call_id: str, logprob_kind: LogprobKind)
     message = choice["message"]
     calls, extra = _read_calls(message.get("tool_calls") or [], call_id)
     parts = (*_read_reasoning(message, extra), *_read_content(message), *calls)
-    finish = _FINISH.get(str(choice.get("finish_reason")), "stop")
-    if message.get("refusal"):
-        finish = "refusal"
-    elif calls and finish == "stop":
-        finish = "tool_calls"
     logprobs = (choice.get("logprobs") or {}).get("content")
     usage = _read_usage(reply.get("usage"))
     served = reply.get("model")
     completion = Completion(
         parts=parts,
-        finish=finish,
+        finish=_read_finish(choice),
         usage=usage or Usage(),
         prompt_ids=reply.get("prompt_token_ids"),
         token_ids=choice.get("token_ids"),
@@ -171,6 +166,14 @@ def read_reply(reply: Json, model: str, call_id: str, logprob_kind: LogprobKind)
         policy_version=served if served != model else None,
     )
     return Answer(completion, metered=usage is not None)
+
+
+def _read_finish(choice: Json) -> Finish:
+    """Why an answer ended; some servers say `stop` of refusals and of calls."""
+    if choice["message"].get("refusal"):
+        return "refusal"
+    finish = _FINISH.get(str(choice.get("finish_reason")), "stop")
+    return "tool_calls" if finish == "stop" and choice["message"].get("tool_calls") else finish
 
 
 def _read_reasoning(message: Json, calls: dict[str, Json]) -> list[Part]:

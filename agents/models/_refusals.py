@@ -1,8 +1,12 @@
 """What it means when a server does not answer with 2xx.
 
-Tried again: 408, 409, 425, 429 and every 5xx. Any other status says that the request itself is wrong, and an
-account without credit (which some call 429) is no matter of waiting either. Whether a conversation is too
-long is only said in words, each server in its own.
+    408, 409, 425, 429, 5xx    tried again
+    400, 422                   the model refuses, where a content filter says so; the conversation is too long;
+                               or the request is wrong: this one, where others were taken, else all of them
+    any other                  all requests are wrong: the key, the name, the URL
+
+An account without credit (which some call 429 and some 400) is no matter of waiting, and ends a run. Whether a
+conversation is too long, and often whether a filter stopped it, is only said in words, each server in its own.
 """
 
 from __future__ import annotations
@@ -18,9 +22,18 @@ from http import HTTPStatus
 from typing import Any
 
 from arena.agents.models._key import Key
-from arena.core.errors import ArenaError, ContextOverflow, UsageError
+from arena.core.errors import ArenaError, ContextOverflow, RequestRefused, UsageError
 
 _RETRIED = frozenset({408, 409, 425, 429})
+_ABOUT_THE_REQUEST = frozenset({400, 422})
+_FILTERED = frozenset({"content_filter", "content_policy_violation", "data_inspection_failed"})
+"""Codes of OpenAI, Azure and DashScope. `invalid_prompt` is OpenAI's too, but not only said of what is filtered."""
+_FILTERED_WORDS = re.compile(
+    r"ResponsibleAIPolicyViolation|ContentPolicyViolation|content management policy|content exists risk"
+    r"|blocked by (our |the )?content filter|flagged as potentially violating",
+    re.IGNORECASE,
+)
+_NO_CREDIT = re.compile(r"insufficient_quota|billing_error|credit balance", re.IGNORECASE)
 _OVERFLOW = re.compile(
     r"context[ _-]?(length|window|size|limit)|exceed_context|maximum (model|sequence|prompt) length"
     r"|(prompt|input) (is|was) too long|too many (input |prompt )?tokens"
@@ -36,6 +49,10 @@ class Passing(ArenaError):
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
         self.wait = wait
+
+
+class Filtered(ArenaError):
+    """A content filter stopped the prompt or the answer: the model refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +76,45 @@ class Words:
         text = self.key.hide(text) if self.key else text
         return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
 
-    def refusal(self, status: int, headers: Mapping[str, str], data: bytes) -> ArenaError:
-        """The error that an answer's status and body stand for."""
-        code, said = self._said(data)
+    def refusal(self, status: int, headers: Mapping[str, str], data: bytes, *, takes_others: bool) -> ArenaError:
+        """The error that an answer's status and body stand for.
+
+        Args:
+            status: any but 2xx.
+            headers: by lower-case name.
+            data: the body.
+            takes_others: the server has answered a request before.
+        """
+        codes, said = self._said(data)
         with contextlib.suppress(ValueError):
             said = f"{HTTPStatus(status).phrase}: {said}" if said else HTTPStatus(status).phrase
         words = f"{status} {said}".rstrip(" .")
-        if status != 429 and (status == 413 or _OVERFLOW.search(f"{code} {said}")):
+        whole = f"{' '.join(codes)} {said}"
+        without_credit = _NO_CREDIT.search(whole)
+        if status in _ABOUT_THE_REQUEST and (_FILTERED.intersection(codes) or _FILTERED_WORDS.search(whole)):
+            return Filtered(words)
+        if status != 429 and (status == 413 or _OVERFLOW.search(whole)):
             return ContextOverflow(f"The conversation does not fit {self.model}: {words}.")
-        if code != "insufficient_quota" and (status in _RETRIED or status >= 500):
+        if not without_credit and (status in _RETRIED or status >= 500):
             return Passing(words, retry_after(headers))
+        if not without_credit and takes_others and status in _ABOUT_THE_REQUEST:
+            return RequestRefused(f"{self.model} at {self.url} took other requests and refused this one. {words}.")
         return UsageError(f"{self.model} at {self.url} refused the request. {words}. {self._advice(status)}")
 
-    def _said(self, data: bytes) -> tuple[str, str]:
-        """The error's code and its message, where the body is one of the usual forms; else the body."""
+    def _said(self, data: bytes) -> tuple[list[str], str]:
+        """The error's codes and its message, where the body is one of the usual forms; else the body."""
         try:
             error: Any = json.loads(data)
         except (ValueError, RecursionError):
-            return "", self.excerpt(data)
+            return [], self.excerpt(data)
         if isinstance(error, dict):
             error = error.get("error", error)
         if not isinstance(error, dict):
-            return "", self.excerpt(str(error))
+            return [], self.excerpt(str(error))
         said = error.get("message") or error.get("detail") or error
-        return str(error.get("code") or error.get("type") or ""), self.excerpt(str(said))
+        inner = error.get("innererror")
+        codes = [error.get("code"), error.get("type"), inner.get("code") if isinstance(inner, dict) else None]
+        return [str(code) for code in codes if code], self.excerpt(str(said))
 
     def _advice(self, status: int) -> str:
         if status in {401, 403}:

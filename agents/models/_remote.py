@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 from urllib.parse import urlsplit
 
 from arena.agents.models._cache import ResponseCache
 from arena.agents.models._http import UNREADABLE, Endpoint, Json, Patience
 from arena.agents.models._key import Key
+from arena.agents.models._options import Options
 from arena.agents.models._prices import cost
 from arena.agents.models._rate import RateLimit
+from arena.agents.models._refusals import Filtered
 from arena.core.errors import BadSpec, UsageError
-from arena.core.messages import Completion, ImagePart, Usage
+from arena.core.messages import Completion, ImagePart, TextPart, Usage
 from arena.core.paths import cache_folder
 
 if TYPE_CHECKING:
-    from arena.agents.models._options import Options
     from arena.core.messages import Message, Sampling
+    from arena.core.model import Traits
     from arena.core.specs import Spec
 
 _IMAGE_TOKENS = 1000
@@ -122,7 +125,9 @@ class Remote:
             key = self._cache.key(self._endpoint.url, body, sampling.seed)
             if reply := await self._cache.get(key):
                 with contextlib.suppress(*UNREADABLE):  # kept by a version that could read it
-                    return self._priced(read(reply), cached=True)
+                    answer = read(reply)
+                    self._endpoint.answered = True
+                    return self._priced(answer, cached=True)
         expected = _expected_tokens(prompt, sampling)
 
         @asynccontextmanager
@@ -130,7 +135,11 @@ class Remote:
             async with self._rate.turn(expected) as report:
                 yield lambda reply: report(_used_tokens(reply))
 
-        answer, reply = await self._endpoint.post(body, read, turn)
+        try:
+            answer, reply = await self._endpoint.post(body, read, turn)
+        except Filtered:
+            # Like every answer that is an error, it tells no tokens and is taken to cost nothing.
+            return Completion(parts=(TextPart(text=""),), finish="refusal", cost=0.0)
         if self._cache is not None:
             await self._cache.put(key, reply)
         return self._priced(answer, cached=False)
@@ -148,6 +157,43 @@ class Remote:
         if self._cache is not None:
             self._cache.close()
         await self._endpoint.aclose()
+
+
+class RemoteModel(ABC):
+    """What models behind a `Remote` share: how they are built, shown and closed."""
+
+    provider: ClassVar[Provider]
+    harmless = frozenset(
+        {"key_env", "timeout", "max_retries", "wait", "max_wait", "max_bytes", "rpm", "tpm", "cache", "free"}
+    )
+
+    def __init__(self, spec: Spec) -> None:
+        options = Options(spec)
+        self.spec = str(spec)
+        self._remote = Remote(spec, self.provider, options)
+        self.traits = self._configure(options)
+        options.done()
+
+    @abstractmethod
+    def _configure(self, options: Options) -> Traits:
+        """Read the options of its own; what the model can do."""
+
+    @classmethod
+    def from_spec(cls, spec: Spec) -> Self:
+        """The model a spec names.
+
+        Raises:
+            BadSpec: an option or the URL cannot be read.
+            UsageError: the variable that holds the key is not set.
+        """
+        return cls(spec)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.spec!r})"
+
+    async def aclose(self) -> None:
+        """Close the connections. A second call does nothing."""
+        await self._remote.aclose()
 
 
 def image_data(part: ImagePart) -> bytes:

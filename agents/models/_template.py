@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from arena.agents.models._answer import CLOSE, OPEN
-from arena.core.errors import UsageError
+from arena.core.errors import RequestRefused, UsageError
 from arena.core.messages import (
     Completion,
     ImagePart,
@@ -60,7 +60,7 @@ class ChatEncoder:
         source = template if isinstance(template, str) else json.dumps(template)
         self.takes_tools = "tools" in source
         self._separate_reasoning = "reasoning_content" in source
-        self._merge_system = False
+        self._encoded = False
 
     def encode(self, messages: Sequence[Message], tools: Sequence[Tool], after: Completion | None) -> Prompt:
         """The prompt of the next answer.
@@ -71,9 +71,15 @@ class ChatEncoder:
             after: an earlier completion. One without ids (from another back end) starts afresh.
 
         Raises:
+            RequestRefused: the template refuses these messages, and took others.
             UsageError: images, tools the template cannot show, messages it refuses, or an `after`
                 that does not know its conversation.
         """
+        prompt = self._encode(messages, tools, after)
+        self._encoded = True
+        return prompt
+
+    def _encode(self, messages: Sequence[Message], tools: Sequence[Tool], after: Completion | None) -> Prompt:
         if tools and not self.takes_tools:
             raise UsageError(
                 "This model's chat template shows no tools. Let the agent write its actions as text, or "
@@ -96,7 +102,7 @@ class ChatEncoder:
         asked = {"role": "user", "content": "Question"}
         try:
             closed = self._render([asked, {"role": "assistant", "content": _MARK}], None, opening=False)
-        except UsageError:
+        except (UsageError, RequestRefused):
             return None
         ids = self._ids(closed.partition(_MARK)[2])
         return ids[0] if ids and ids[0] in self._tokenizer.all_special_ids else None
@@ -145,11 +151,13 @@ class ChatEncoder:
     def _render(
         self, conversation: list[dict[str, Any]], tools: list[dict[str, Any]] | None, *, opening: bool = True
     ) -> str:
-        """The template's text, with the opening of the next answer at its end."""
+        """The template's text, with the opening of the next answer at its end.
+
+        Some templates refuse the system role: it then opens the first user message. That is found out for each
+        conversation by itself, so that a prompt never depends on what was rendered before.
+        """
         from jinja2 import TemplateError
 
-        if self._merge_system:
-            conversation = _merged(conversation)
         try:
             return str(
                 self._tokenizer.apply_chat_template(
@@ -157,11 +165,10 @@ class ChatEncoder:
                 )
             )
         except (TemplateError, TypeError, ValueError, KeyError, IndexError) as error:
-            if not self._merge_system and conversation and conversation[0]["role"] == "system":
-                # Some templates refuse the system role: it then opens the first user message.
-                self._merge_system = True
-                return self._render(conversation, tools, opening=opening)
-            raise UsageError(f"The model's chat template refuses this conversation: {error}") from error
+            if conversation and conversation[0]["role"] == "system":
+                return self._render(_merged(conversation), tools, opening=opening)
+            kind = RequestRefused if self._encoded else UsageError
+            raise kind(f"The model's chat template refuses this conversation: {error}") from error
 
     def _plain(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """Messages in the form chat templates read."""
@@ -225,8 +232,6 @@ def _others(message: Message, names: dict[str, str]) -> list[dict[str, Any]]:
 
 def _merged(conversation: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A conversation whose system text opens its first user message."""
-    if not conversation or conversation[0]["role"] != "system":
-        return conversation
     system, *rest = conversation
     if rest and rest[0]["role"] == "user":
         return [{"role": "user", "content": f"{system['content']}\n\n{rest[0]['content']}"}, *rest[1:]]

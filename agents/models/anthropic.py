@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from arena.agents.models._anthropic_wire import mark_cache_points, read_reply, write_conversation, write_tools
 from arena.agents.models._http import Json
 from arena.agents.models._key import Key
-from arena.agents.models._options import Options
-from arena.agents.models._remote import Provider, Remote
+from arena.agents.models._remote import Provider, RemoteModel
 from arena.core.errors import UsageError
 from arena.core.model import Traits, conversation
 
 if TYPE_CHECKING:
+    from arena.agents.models._options import Options
     from arena.core.messages import Completion, Message, Sampling, Tool
-    from arena.core.specs import Spec
 
 __all__ = ["AnthropicModel"]
 
@@ -32,7 +31,7 @@ _MAX_TOKENS = 16_384
 """The API wants a limit; thinking counts against it, so a small one would cut answers off."""
 
 
-class AnthropicModel:
+class AnthropicModel(RemoteModel):
     """A model behind Anthropic's messages API.
 
     `anthropic:NAME[@URL][,key=value…]`, by default at https://api.anthropic.com with the key in
@@ -46,31 +45,17 @@ class AnthropicModel:
     Thinking is asked for through the request's own fields: `body_thinking__type=adaptive`.
     """
 
-    def __init__(self, spec: Spec) -> None:
-        options = Options(spec)
-        self._remote = Remote(spec, _ANTHROPIC, options)
+    provider = _ANTHROPIC
+    harmless = RemoteModel.harmless | {"cache_points"}
+
+    def _configure(self, options: Options) -> Traits:
         self._cache_points = options.flag("cache_points", True)
-        self.spec = str(spec)
-        self.traits = Traits(
-            identity=spec.name,
+        return Traits(
+            identity=self._remote.name,
             images=options.flag("images", True),
             tools=options.flag("tools", True),
             priced=self._remote.priced,
         )
-        options.done()
-
-    @classmethod
-    def from_spec(cls, spec: Spec) -> AnthropicModel:
-        """The model a spec names.
-
-        Raises:
-            BadSpec: an option or the URL cannot be read.
-            UsageError: the variable that holds the key is not set.
-        """
-        return cls(spec)
-
-    def __repr__(self) -> str:
-        return f"AnthropicModel({self.spec!r})"
 
     async def complete(
         self,
@@ -92,10 +77,6 @@ class AnthropicModel:
             mark_cache_points(body, growing=after is not None)
         read = partial(read_reply, model=self._remote.name)
         return (await self._remote.ask(prompt, body, sampling, read)).following(prompt)
-
-    async def aclose(self) -> None:
-        """Close the connections. A second call does nothing."""
-        await self._remote.aclose()
 
     def _body(self, prompt: Sequence[Message], sampling: Sampling, tools: Sequence[Tool]) -> Json:
         system, messages = write_conversation(prompt)

@@ -56,6 +56,8 @@ class LocalModel:
     and event loops; one thread of its own does the computing.
     """
 
+    harmless = frozenset({"device", "threads", "max_batch", "cache_gb"})
+
     def __init__(self, name: str, options: Options | None = None, *, spec: str = "") -> None:
         """A model folder, or a name on the Hugging Face hub.
 
@@ -207,22 +209,7 @@ class LocalModel:
             ModelUnavailable: the computation failed, or the model was closed.
         """
         engine = await self._ready()
-        if not prompt.ids:
-            raise UsageError("The prompt has no tokens. Say something first.")
-        room = engine.context - len(prompt.ids)
-        if room < 1:
-            raise ContextOverflow(
-                f"The conversation has {len(prompt.ids)} tokens; this model takes {engine.context} with the answer."
-            )
-        defaults = engine.network.generation_config
-        request = Request(
-            prompt=prompt.ids,
-            settings=_settings(sampling, defaults, raw),
-            limit=min(room, sampling.max_tokens or defaults.max_new_tokens or room),
-            stop_ids=engine.stop_ids,
-            stopped=_stopper(engine.encoder, sampling.stop),
-            forced=tuple(forced),
-        )
+        request = _request(engine, prompt, sampling, forced, raw)
         sampled = await asyncio.wrap_future(engine.sampler.submit(request))
         return _completion(engine, prompt, sampled, sampling.stop, request.settings, tools=tools)
 
@@ -232,6 +219,26 @@ class LocalModel:
             engine, self._engine, self._closed = self._engine, None, True
         if engine is not None:
             await asyncio.to_thread(engine.sampler.close)
+
+
+def _request(engine: Engine, prompt: Prompt, sampling: Sampling, forced: Sequence[int], raw: bool) -> Request:
+    """What the sampler is asked for; it must leave room for an answer."""
+    if not prompt.ids:
+        raise UsageError("The prompt has no tokens. Say something first.")
+    room = engine.context - len(prompt.ids)
+    if room < 1:
+        raise ContextOverflow(
+            f"The conversation has {len(prompt.ids)} tokens; this model takes {engine.context} with the answer."
+        )
+    defaults = engine.network.generation_config
+    return Request(
+        prompt=prompt.ids,
+        settings=_settings(sampling, defaults, raw),
+        limit=min(room, sampling.max_tokens or defaults.max_new_tokens or room),
+        stop_ids=engine.stop_ids,
+        stopped=_stopper(engine.encoder, sampling.stop),
+        forced=tuple(forced),
+    )
 
 
 def _settings(sampling: Sampling, defaults: Any, raw: bool) -> Settings:

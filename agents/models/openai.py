@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from arena.agents.models._http import Json
 from arena.agents.models._key import Key
 from arena.agents.models._openai_wire import LogprobKind, read_reply, write_messages, write_tools
-from arena.agents.models._options import Options
-from arena.agents.models._remote import Provider, Remote
+from arena.agents.models._remote import Provider, RemoteModel
 from arena.core.errors import ModelUnavailable, UsageError
 from arena.core.model import Traits, conversation
 
 if TYPE_CHECKING:
+    from arena.agents.models._options import Options
     from arena.core.messages import Completion, Message, Sampling, Tool
-    from arena.core.specs import Spec
 
 __all__ = ["OpenAIModel"]
 
@@ -31,7 +30,7 @@ _SEEDS = 2**31
 """Seeds are sent below this: some servers read 32 bits only."""
 
 
-class OpenAIModel:
+class OpenAIModel(RemoteModel):
     """A model behind the chat-completions API.
 
     `openai:NAME[@URL][,key=value…]`, by default at https://api.openai.com/v1 with the key in OPENAI_API_KEY.
@@ -50,9 +49,9 @@ class OpenAIModel:
     Log-probabilities and ids are asked for only where wanted, since some servers refuse the fields.
     """
 
-    def __init__(self, spec: Spec) -> None:
-        options = Options(spec)
-        self._remote = Remote(spec, _OPENAI, options)
+    provider = _OPENAI
+
+    def _configure(self, options: Options) -> Traits:
         official = self._remote.official
         self._ids = options.flag("ids", False)
         kind = options.text("logprob_kind", "raw", ("raw", "sampled"))
@@ -60,29 +59,14 @@ class OpenAIModel:
         self._reasoning = options.flag("reasoning", True)
         usual = "max_completion_tokens" if official else "max_tokens"
         self._limit_field = options.text("limit_field", usual, ("max_tokens", "max_completion_tokens"))
-        self.spec = str(spec)
-        self.traits = Traits(
-            identity=spec.name,
+        return Traits(
+            identity=self._remote.name,
             images=options.flag("images", official),
             tools=options.flag("tools", True),
             seeded=options.flag("seeded", not official),
             token_ids=self._ids,
             priced=self._remote.priced,
         )
-        options.done()
-
-    @classmethod
-    def from_spec(cls, spec: Spec) -> OpenAIModel:
-        """The model a spec names.
-
-        Raises:
-            BadSpec: an option or the URL cannot be read.
-            UsageError: the variable that holds the key is not set.
-        """
-        return cls(spec)
-
-    def __repr__(self) -> str:
-        return f"OpenAIModel({self.spec!r})"
 
     async def complete(
         self,
@@ -100,10 +84,6 @@ class OpenAIModel:
         completion = await self._remote.ask(prompt, body, sampling, read)
         self._check_tokens(completion, sampling)
         return completion.following(prompt)
-
-    async def aclose(self) -> None:
-        """Close the connections. A second call does nothing."""
-        await self._remote.aclose()
 
     def _body(self, prompt: Sequence[Message], sampling: Sampling, tools: Sequence[Tool]) -> Json:
         body: Json = {"model": self._remote.name, "messages": write_messages(prompt, self._reasoning)}
@@ -123,7 +103,12 @@ class OpenAIModel:
         return body | self._remote.fields
 
     def _check_tokens(self, completion: Completion, sampling: Sampling) -> None:
-        """What was asked for must be there: a record that lacks it could not be trained on."""
+        """What was asked for must be there: a record that lacks it could not be trained on.
+
+        A refusal that the server made of an error has no tokens.
+        """
+        if completion.finish == "refusal":
+            return
         ids, logprobs = completion.token_ids, completion.logprobs
         if self._ids and ids is None:
             why = "vLLM gives them since 0.10.2; other servers may not. Leave out ids=true."

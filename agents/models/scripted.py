@@ -44,6 +44,8 @@ class ScriptedModel:
         spec: what rebuilds it; by default a spec that holds the replies, or names the function.
     """
 
+    harmless = frozenset({"latency"})
+
     def __init__(
         self,
         replies: Sequence[Reply] | Callable[[Sequence[Message]], Reply],

@@ -74,8 +74,7 @@ def build_tiny_model(
     Raises:
         UsageError: a template that does not exist, or sizes that do not fit.
     """
-    import torch
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaConfig
 
     from arena.agents.models._weights import quiet
 
@@ -99,21 +98,26 @@ def build_tiny_model(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    with torch.random.fork_rng(devices=[]):
-        network = LlamaForCausalLM(config)
-    _fill(network, initializer_range, torch.Generator().manual_seed(seed))
-    network.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=config.pad_token_id)
+    network = _network(config, seed)
     with quiet():
         network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return Path(folder)
 
 
-def _fill(network: Any, spread: float, generator: Any) -> None:
-    """Draw every weight matrix from N(0, spread²); norms stay at one."""
+def _network(config: Any, seed: int) -> Any:
+    """A Llama whose weight matrices are drawn from N(0, initializer_range²); norms stay at one."""
+    import torch
+    from transformers import GenerationConfig, LlamaForCausalLM
+
+    with torch.random.fork_rng(devices=[]):
+        network = LlamaForCausalLM(config)
+    generator = torch.Generator().manual_seed(seed)
     for parameter in network.parameters():
         if parameter.dim() > 1:
-            parameter.data.normal_(0.0, spread, generator=generator)
+            parameter.data.normal_(0.0, config.initializer_range, generator=generator)
+    network.generation_config = GenerationConfig(eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id)
+    return network
 
 
 def _tokenizer(template: str, vocabulary: int, text: list[str]) -> PreTrainedTokenizerFast:

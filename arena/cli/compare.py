@@ -36,7 +36,7 @@ def command(
         print_json(result.to_json())
         return
     say(f"{second} against {first}, {counted(result.shared, 'task')} in pairs")
-    table = Table(box=box.HEAVY_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("environment")
     table.add_column("difference in score, 95 %", justify="right")
     for env, estimate in result.by_env.items():

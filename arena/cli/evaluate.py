@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from arena.cli import _options
-from arena.cli._console import notice, pairs, print_json, say, show
+from arena.cli._console import console, notice, pairs, print_json, say, show
 from arena.cli._local import target_here
 from arena.cli._progress import Interrupts, ProgressLine
 from arena.core.errors import UsageError
@@ -80,6 +81,8 @@ def command(
     """
     if out is not None and resume is not None:
         raise UsageError(f"--resume completes {resume} where it is; drop --out.")
+    if resume is not None and not (resume / "run.toml").is_file():
+        raise UsageError(f"{resume} is not a run: it has no run.toml.")
     given = {
         "target": target,
         "agent": agent,
@@ -146,19 +149,18 @@ def _evaluate(
 
 def _report(evaluation: Evaluation) -> None:
     """The tables, what to know about them, and what to type next."""
-    from arena.evaluation.report import pass_table, table
+    from arena.evaluation.report import tables
 
     summary, folder = evaluation.summary, evaluation.folder
-    show(table(summary))
-    if (passes := pass_table(summary)) is not None:
-        show(passes)
+    show(*tables(summary, console().width))
     for warning in summary.warnings:
         say(f"! {warning}")
     say()
-    following = {} if evaluation.complete else {"complete it": f"arena eval --resume {folder}"}
+    if not evaluation.complete:
+        pairs({"complete it": f"arena eval --resume {folder}", "read it": f"arena replay {folder}"})
+        return
     pairs(
         {
-            **following,
             "read it": f"arena replay {folder}",
             "run it again": f"arena replay {folder} --execute",
             "compare": f"arena compare {folder} OTHER",
@@ -185,6 +187,7 @@ def _dry_run(config: EvalConfig, as_json: bool) -> int:
     from arena.agents.models import build as build_model
     from arena.core.registry import MODELS
     from arena.core.specs import Spec
+    from arena.rollout import Limits
 
     suite = config.suite()
     if config.model is not None and (kind := Spec.parse(config.model).kind) in MODELS.names():
@@ -193,8 +196,9 @@ def _dry_run(config: EvalConfig, as_json: bool) -> int:
         # Any model will do to see that the agent has these options; loading weights would take its time.
         build(spec, build_model("scripted:echo") if config.model is not None else None)
     counts = {env: sum(task.env == env for task in suite.tasks) for env in suite.envs}
-    every = {"turns": config.max_turns, **config.model_dump()["limits"]}
-    limits = {name: value for name, value in every.items() if value is not None}
+    usual = asdict(Limits())
+    limits = {name: value for name, value in asdict(config.limits).items() if value != usual[name]}
+    limits |= {} if config.max_turns is None else {"turns": config.max_turns}
     plan: dict[str, object] = {
         "suite": suite.name,
         "hash": suite.hash,

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from arena.cli import _options
-from arena.cli._console import counted, notice, pairs, say, show
+from arena.cli._console import console, counted, notice, pairs, say, show
 from arena.cli._progress import Interrupts, ProgressLine
+from arena.core import registry
 from arena.core.errors import MissingPrerequisite, UsageError
 
 if TYPE_CHECKING:
     from arena.evaluation import Evaluation
 
 SUMMARY = "See real agents play real games; nothing else needed."
+_TURNS_SHOWN = 4
+
 EXAMPLES = ("arena quickstart", "arena quickstart --suite text-small --out runs/first")
 
 
@@ -31,6 +34,7 @@ def command(
     """
     from arena.cli._pages import print_episode
 
+    registry.suite(suite)
     folder = out or Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-quickstart"
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; choose another folder with --out.")
@@ -48,7 +52,8 @@ def command(
             return 130
         evaluations[name] = evaluation
     say("\nOne episode of the oracle, turn by turn:\n")
-    print_episode(min(evaluations["oracle"].run.episodes(), key=lambda episode: (len(episode.turns), episode.key.task)))
+    shown = evaluations["oracle"].run.episodes()
+    print_episode(min(shown, key=lambda episode: (abs(len(episode.turns) - _TURNS_SHOWN), episode.key.task)))
     say("\nEvery episode executed again:")
     diverged = sum([_execute(name, evaluation) for name, evaluation in evaluations.items()])
     say("\nWhat next:")
@@ -80,12 +85,12 @@ def _build_model(folder: Path) -> Path:
 def _evaluate(options: dict[str, Any], folder: Path) -> Evaluation | None:
     """One evaluation and its table; None if it was interrupted."""
     from arena.evaluation import EvalConfig, evaluate_async
-    from arena.evaluation.report import table
+    from arena.evaluation.report import tables
 
     config = EvalConfig.read(options)
     with ProgressLine() as line, Interrupts() as interrupts:
         evaluation = asyncio.run(evaluate_async(config, out=folder, on_progress=line.show, on_engine=interrupts.watch))
-    show(table(evaluation.summary))
+    show(*tables(evaluation.summary, console().width))
     return None if interrupts.happened else evaluation
 
 

@@ -12,6 +12,8 @@
     ├── EnvironmentFailure       a bug in an environment: the episode is not scored
     ├── InfrastructureError      a server, sandbox, process or disk failed: the episode is not scored
     │   ├── ModelUnavailable     the model's server gave no answer after the retries
+    │   ├── RequestRefused       the server refuses this one request, though it takes others
+    │   ├── SandboxUnavailable   a sandbox could not be made, or was lost; never what a command did in it
     │   └── RunLocked            another process is writing to the run
     ├── ContextOverflow          the conversation no longer fits the model: the episode is truncated
     ├── EpisodeStopped           an agent asked for the end (a person who left, a recording that is over): cancelled
@@ -101,6 +103,14 @@ class InfrastructureError(ArenaError):
 
 class ModelUnavailable(InfrastructureError):
     """The model's server gave no usable answer after the retries."""
+
+
+class RequestRefused(InfrastructureError):
+    """The server refuses this one request, though it takes others: the episode is not scored."""
+
+
+class SandboxUnavailable(InfrastructureError):
+    """A sandbox could not be made, or was lost through no doing of the commands in it."""
 
 
 class RunLocked(InfrastructureError):

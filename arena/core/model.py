@@ -67,6 +67,7 @@ class Model(Protocol):
         Raises:
             ModelUnavailable: no usable answer after the retries.
             ContextOverflow: the conversation does not fit.
+            RequestRefused: the server refuses this request, though it took others.
             UsageError: the server refuses the request as it stands (a wrong field, name or key).
         """
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from arena.evaluation.statistics import Estimate
@@ -22,40 +23,27 @@ def interval(estimate: Estimate) -> str:
     return f"{estimate.mean:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def table(summary: Summary) -> Table:
-    """One line per environment and one for all."""
-    from rich.table import Table
+def tables(summary: Summary, width: int | None = None) -> list[Table]:
+    """What to show of a summary: a line per environment and one for all, then pass@k and pass^k.
 
-    agent = summary.agents.get("agent", "")
-    proved = "proved" if summary.proved else "unproved"
-    result = Table(title=f"{summary.suite} ({proved}) · {agent} · {summary.repeats} per task", title_justify="left")
+    Args:
+        summary: of an evaluation.
+        width: columns there are; where they are too few, what an environment's line does not hold goes into a
+            second table. None for enough.
+    """
     shown = [*summary.sections, summary.overall] if len(summary.sections) > 1 else list(summary.sections)
     rows = [_cells(section) for section in shown]
     # Without model calls there is nothing to say about tokens and cost; without baselines nothing to normalise.
     names = [name for name in rows[0] if any(row[name] not in _NOTHING.get(name, ()) for row in rows)]
-    for name in names:
-        result.add_column(name, justify="left" if name in ("environment", "outcomes") else "right")
-    for number, row in enumerate(rows):
-        if number and number == len(summary.sections):
-            result.add_section()
-        result.add_row(*(row[name] for name in names))
-    return result
-
-
-def pass_table(summary: Summary) -> Table | None:
-    """pass@k and pass^k, where tasks were repeated."""
-    from rich.table import Table
-
-    names = list(summary.overall.passes)
-    if not names:
-        return None
-    result = Table(title="Over the repeats of a task", title_justify="left")
-    result.add_column("environment")
-    for name in names:
-        result.add_column(name, justify="right")
-    shown = [*summary.sections, summary.overall] if len(summary.sections) > 1 else summary.sections
-    for section in shown:
-        result.add_row(section.name, *(interval(section.passes[name]) for name in names))
+    title = f"{summary.suite} ({'proved' if summary.proved else 'unproved'}) · {summary.agents.get('agent', '')}"
+    title += f" · {summary.repeats} per task" if summary.repeats > 1 else ""
+    result = [_table(title, names, rows)]
+    folded = [{**row, "outcomes": row["outcomes"][:_OUTCOMES]} for row in rows]
+    if width is not None and _columns(_table("", names, folded)) > width:
+        further = [name for name in names if name not in _FIRST]
+        result = [_table(title, _FIRST, rows), _table("", [_FIRST[0], *further], rows)]
+    if summary.overall.passes:
+        result.append(_pass_table(shown))
     return result
 
 
@@ -63,14 +51,52 @@ def table_text(summary: Summary, width: int = 140) -> str:
     """The tables and warnings as plain text."""
     from rich.console import Console
 
-    console = Console(file=io.StringIO(), width=width, no_color=True)
-    console.print(table(summary))
-    if (passes := pass_table(summary)) is not None:
-        console.print(passes)
+    console = Console(file=io.StringIO(), width=width, no_color=True, highlight=False, markup=False)
+    for table in tables(summary, width):
+        console.print(table)
     for warning in summary.warnings:
         console.print(f"! {warning}")
     assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def _table(title: str, names: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Table:
+    """The last of several rows is for all of them."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        left = name in ("environment", "outcomes")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "outcomes")
+    for number, row in enumerate(rows):
+        if number and number == len(rows) - 1:
+            table.add_section()
+        table.add_row(*(row[name] for name in names))
+    return table
+
+
+def _pass_table(sections: Sequence[Section]) -> Table:
+    """pass@k and pass^k, a line for each k."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("environment", no_wrap=True)
+    for name in ("k", "pass@k, 95 %", "pass^k, 95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for section in sections:
+        for number, at in enumerate(name for name in section.passes if name.startswith("pass@")):
+            k = at.removeprefix("pass@")
+            both = (interval(section.passes[at]), interval(section.passes[f"pass^{k}"]))
+            table.add_row("" if number else section.name, k, *both)
+    return table
+
+
+def _columns(table: Table) -> int:
+    from rich.console import Console
+
+    return Console(width=1000).measure(table).maximum
 
 
 def _cells(section: Section) -> dict[str, str]:
@@ -90,6 +116,9 @@ def _cells(section: Section) -> dict[str, str]:
 
 
 _NOTHING = {"tokens": ("0", "–"), "cost": ("$0.00",), "normalised": ("–",)}
+_OUTCOMES = 24
+"""Columns that the outcomes need at least; longer ones fold between words."""
+_FIRST = ("environment", "score, 95 %", "coverage", "outcomes")
 
 
 def _number(value: float, digits: int) -> str:

@@ -2,7 +2,7 @@
 
 from arena.rollout.engine import Engine
 from arena.rollout.jobs import Job, Prefix
-from arena.rollout.limits import Limits
+from arena.rollout.limits import Budget, Limits
 from arena.rollout.recorder import RecordedModel
 
-__all__ = ["Engine", "Job", "Limits", "Prefix", "RecordedModel"]
+__all__ = ["Budget", "Engine", "Job", "Limits", "Prefix", "RecordedModel"]

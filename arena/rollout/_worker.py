@@ -7,7 +7,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from arena.core.errors import ArenaError, EnvironmentFailure
+from arena.core.errors import ArenaError, EnvironmentFailure, UsageError
 from arena.core.registry import instantiate
 from arena.rollout.hosts import InlineHost, blaming_environment, finish
 
@@ -34,7 +34,7 @@ def serve(connection: Connection[Any, Any]) -> None:
 def _answer(hosts: dict[int, InlineHost], method: str, number: int, args: list[Any]) -> Any:
     if method == "make":
         known, params = args
-        with blaming_environment():
+        with blaming_environment(UsageError):
             hosts[number] = InlineHost(instantiate(known, params))
         return None
     if method == "close":

@@ -18,7 +18,7 @@ from arena.core.registry import registration
 from arena.rollout.episode import EpisodeRun
 from arena.rollout.hosts import open_host
 from arena.rollout.jobs import Job, Sink
-from arena.rollout.limits import Limits
+from arena.rollout.limits import Budget, Limits
 from arena.rollout.recorder import RecordedModel
 from arena.rollout.workers import WorkerPool
 
@@ -42,8 +42,8 @@ class Engine:
         limits: of each episode.
         writer: receives turns and episodes; None keeps nothing.
         concurrency: episodes in flight.
-        max_cost: US dollars after which no episode is begun and those in flight are cancelled.
-        spent: US dollars spent before, by a run that is resumed.
+        budget: what the run may spend: when it is used up, no episode is begun and those in flight are
+            cancelled at their next request.
         retries: how often an episode that ended as an infrastructure error is tried again.
         workers: worker processes for environments that need them; None for one per core.
         snapshots: keep the environment's state before each turn, where it can be saved.
@@ -59,8 +59,7 @@ class Engine:
         limits: Limits | None = None,
         writer: Writer | None = None,
         concurrency: int = 16,
-        max_cost: float | None = None,
-        spent: float = 0.0,
+        budget: Budget | None = None,
         retries: int = 1,
         workers: int | None = None,
         snapshots: bool = False,
@@ -74,7 +73,7 @@ class Engine:
         self._limits = limits or Limits()
         self._writer = writer
         self._concurrency = concurrency
-        self._max_cost = max_cost
+        self._budget = budget or Budget()
         self._retries = retries
         self._snapshots = snapshots
         self._on_episode = on_episode
@@ -83,13 +82,13 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining = False
         self._fatal: Exception | None = None
-        self.spent = spent
 
     async def run(self, jobs: Iterable[Job]) -> None:
         """Run all jobs; returns when each is recorded, or after `drain` or `cancel`.
 
         Raises:
             UsageError, MissingPrerequisite: what was asked for cannot run. Episodes recorded so far stay.
+            InfrastructureError: the record cannot be written.
         """
         queue = iter(jobs)
         self._loop = asyncio.get_running_loop()
@@ -115,7 +114,7 @@ class Engine:
 
     async def _work(self, queue: Iterator[Job]) -> None:
         for job in queue:
-            if self._draining:
+            if self._draining or self._budget.exhausted:
                 return
             await self._finish(job)
             # An episode that never waits must not keep signals and its neighbours waiting.
@@ -135,6 +134,7 @@ class Engine:
             self._agents,
             run_seed=self._seed,
             limits=self._limits,
+            budget=self._budget,
             sink=self._writer,
             env_version=known.id,
             snapshots=self._snapshots,
@@ -146,17 +146,21 @@ class Engine:
             raise
         except Exception as error:
             # The same would happen to every episode, so the run stops here with the reason.
-            self._fatal = self._fatal or error
-            self.cancel()
+            self._stop(error)
             return None
         self._keep(episode)
-        self.spent += episode.cost or 0.0
-        if self._max_cost is not None and self.spent >= self._max_cost:
-            self.cancel()
         return episode
 
     def _keep(self, episode: Episode) -> None:
-        if self._writer is not None:
-            self._writer.append(episode)
-        if self._on_episode is not None:
-            self._on_episode(episode)
+        try:
+            if self._writer is not None:
+                self._writer.append(episode)
+            if self._on_episode is not None:
+                self._on_episode(episode)
+        except Exception as error:
+            self._stop(error)
+
+    def _stop(self, error: Exception) -> None:
+        """End the run with the first error that concerns all of it."""
+        self._fatal = self._fatal or error
+        self.cancel()

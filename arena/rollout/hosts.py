@@ -9,31 +9,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar, cast
 
 from arena.core.env import RawObservation, StepResult, ability
-from arena.core.errors import ArenaError, EnvironmentFailure, UsageError
+from arena.core.errors import EnvironmentFailure, InfrastructureError, MissingPrerequisite, UsageError
 from arena.core.model import Model
 from arena.core.registry import Registration, make_raw
 from arena.core.task import Task
+from arena.rollout.threads import CallTimeout, OwnThread
 from arena.rollout.workers import WorkerPool
 
 T = TypeVar("T")
 
 
 class Host(Protocol):
-    """One environment, wherever it runs."""
+    """One environment, wherever it runs.
 
-    async def reset(self, seed: int, options: dict[str, Any]) -> tuple[RawObservation, dict[str, Any]]:
+    `timeout` is in seconds of the call itself; `CallTimeout` says that it took longer. An `inline`
+    environment cannot be interrupted.
+    """
+
+    async def reset(
+        self, seed: int, options: dict[str, Any], timeout: float | None = None
+    ) -> tuple[RawObservation, dict[str, Any]]:
         """As `Env.reset`."""
         ...
 
-    async def step(self, action: str) -> StepResult:
+    async def step(self, action: str, timeout: float | None = None) -> StepResult:
         """As `Env.step`."""
         ...
 
-    async def conclude(self, reason: str) -> tuple[float, dict[str, Any]]:
+    async def conclude(self, reason: str, timeout: float | None = None) -> tuple[float, dict[str, Any]]:
         """As `Env.conclude`."""
         ...
 
@@ -56,17 +62,19 @@ class InlineHost:
     def __init__(self, env: Any) -> None:
         self._env = env
 
-    async def reset(self, seed: int, options: dict[str, Any]) -> tuple[RawObservation, dict[str, Any]]:
+    async def reset(
+        self, seed: int, options: dict[str, Any], timeout: float | None = None
+    ) -> tuple[RawObservation, dict[str, Any]]:
         """As `Env.reset`."""
-        with blaming_environment():
+        with blaming_environment(UsageError):
             return self._env.reset(seed=seed, options=options)  # type: ignore[no-any-return]
 
-    async def step(self, action: str) -> StepResult:
+    async def step(self, action: str, timeout: float | None = None) -> StepResult:
         """As `Env.step`."""
         with blaming_environment():
             return self._env.step(action)  # type: ignore[no-any-return]
 
-    async def conclude(self, reason: str) -> tuple[float, dict[str, Any]]:
+    async def conclude(self, reason: str, timeout: float | None = None) -> tuple[float, dict[str, Any]]:
         """As `Env.conclude`."""
         with blaming_environment():
             return self._env.conclude(reason)  # type: ignore[no-any-return]
@@ -92,20 +100,22 @@ class AsyncHost:
     def __init__(self, env: Any) -> None:
         self._env = env
 
-    async def reset(self, seed: int, options: dict[str, Any]) -> tuple[RawObservation, dict[str, Any]]:
+    async def reset(
+        self, seed: int, options: dict[str, Any], timeout: float | None = None
+    ) -> tuple[RawObservation, dict[str, Any]]:
         """As `Env.reset`."""
-        with blaming_environment():
-            return await self._env.reset(seed=seed, options=options)  # type: ignore[no-any-return]
+        with blaming_environment(UsageError):
+            return await _within(timeout, self._env.reset(seed=seed, options=options))
 
-    async def step(self, action: str) -> StepResult:
+    async def step(self, action: str, timeout: float | None = None) -> StepResult:
         """As `Env.step`."""
         with blaming_environment():
-            return await self._env.step(action)  # type: ignore[no-any-return]
+            return await _within(timeout, self._env.step(action))
 
-    async def conclude(self, reason: str) -> tuple[float, dict[str, Any]]:
+    async def conclude(self, reason: str, timeout: float | None = None) -> tuple[float, dict[str, Any]]:
         """As `Env.conclude`."""
         with blaming_environment():
-            return await self._env.conclude(reason)  # type: ignore[no-any-return]
+            return await _within(timeout, self._env.conclude(reason))
 
     async def has(self, protocol: type[Any]) -> bool:
         """Whether the environment has an ability."""
@@ -129,20 +139,22 @@ class ThreadHost:
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
         self._host: InlineHost | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="arena-env")
-        self._closed = False
+        self._thread = OwnThread("arena-env")
+        self._closed = self._hangs = False
 
-    async def reset(self, seed: int, options: dict[str, Any]) -> tuple[RawObservation, dict[str, Any]]:
+    async def reset(
+        self, seed: int, options: dict[str, Any], timeout: float | None = None
+    ) -> tuple[RawObservation, dict[str, Any]]:
         """As `Env.reset`; the first call makes the environment."""
-        return await self._there(lambda host: host.reset(seed, options))
+        return await self._there(lambda host: host.reset(seed, options), timeout)
 
-    async def step(self, action: str) -> StepResult:
+    async def step(self, action: str, timeout: float | None = None) -> StepResult:
         """As `Env.step`."""
-        return await self._there(lambda host: host.step(action))
+        return await self._there(lambda host: host.step(action), timeout)
 
-    async def conclude(self, reason: str) -> tuple[float, dict[str, Any]]:
+    async def conclude(self, reason: str, timeout: float | None = None) -> tuple[float, dict[str, Any]]:
         """As `Env.conclude`."""
-        return await self._there(lambda host: host.conclude(reason))
+        return await self._there(lambda host: host.conclude(reason), timeout)
 
     async def has(self, protocol: type[Any]) -> bool:
         """Whether the environment has an ability."""
@@ -153,21 +165,38 @@ class ThreadHost:
         return await self._there(lambda host: host.use(protocol, method, *args))
 
     async def close(self) -> None:
-        """As `Env.close`; a thread that hangs is left behind, since no thread can be stopped."""
-        if not self._closed:
-            self._closed = True
-            if self._host is not None:
-                await self._there(lambda host: host.close())
-            self._thread.shutdown(wait=False)
+        """As `Env.close`; an environment that hangs is closed when it comes back, and nobody waits for it."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._host is not None and self._hangs:
+            self._thread.then(lambda: finish(self._opened().close()))
+        elif self._host is not None:
+            await self._there(lambda host: host.close())
+        self._thread.end()
 
-    async def _there(self, call: Callable[[InlineHost], Coroutine[Any, Any, T]]) -> T:
-        def run() -> T:
-            if self._host is None:
-                with blaming_environment():
-                    self._host = InlineHost(self._make())
-            return finish(call(self._host))
+    async def _there(self, call: Callable[[InlineHost], Coroutine[Any, Any, T]], timeout: float | None = None) -> T:
+        return await self._thread.run(lambda: finish(call(self._opened())), timeout, on_abandoned=self._abandon)
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+    def _abandon(self) -> None:
+        self._hangs = True
+
+    def _opened(self) -> InlineHost:
+        if self._host is None:
+            with blaming_environment(UsageError):
+                self._host = InlineHost(self._make())
+        return self._host
+
+
+async def _within(timeout: float | None, work: Coroutine[Any, Any, T]) -> T:
+    clock = asyncio.timeout(timeout)
+    try:
+        async with clock:
+            return await work
+    except TimeoutError:
+        if clock.expired():
+            raise CallTimeout from None
+        raise
 
 
 def finish(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -180,13 +209,19 @@ def finish(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class blaming_environment:  # noqa: N801  (a context manager that reads as a phrase; a class, since it is on the hot path)
-    """Turns what an environment raises into `EnvironmentFailure`; Arena's own errors pass."""
+    """Turns what an environment raises into `EnvironmentFailure`.
+
+    Failures underneath, what must be installed, and the errors named in `passing` go through as they are.
+    """
+
+    def __init__(self, *passing: type[Exception]) -> None:
+        self._passing = (EnvironmentFailure, InfrastructureError, MissingPrerequisite, CallTimeout, *passing)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, ArenaError):
+        if isinstance(error, Exception) and not isinstance(error, self._passing):
             raise EnvironmentFailure(f"{type(error).__name__}: {error}") from error
 
 
@@ -215,6 +250,6 @@ async def open_host(
         return await pool.open(known, params)
     if known.execution == "thread":
         return ThreadHost(lambda: make_raw(known.id, **params))
-    with blaming_environment():
+    with blaming_environment(UsageError):
         env = make_raw(known.id, **params)
     return AsyncHost(env) if known.execution == "async" else InlineHost(env)

@@ -17,7 +17,7 @@ from arena.core.messages import Completion, Message, Sampling, Tool, Usage
 from arena.core.model import Model, Traits, conversation
 from arena.core.seeds import derive
 from arena.records.conversation import ConversationTable
-from arena.rollout.limits import LimitReached, Limits
+from arena.rollout.limits import Budget, BudgetSpent, LimitReached, Limits
 
 CURRENT: ContextVar[CallLog | None] = ContextVar("arena_call_log", default=None)
 """The call log of the episode at work in this task."""
@@ -66,6 +66,7 @@ class CallLog:
     Attributes:
         seed: the agent's seed; call n of the episode samples from a stream of its own.
         limits: the episode's; checked before each request.
+        budget: the run's; checked before each request too.
         table: the episode's messages.
         tools: the tools shown to the model so far.
         usage, cost: of all calls; the cost is None once a priced call's price is unknown.
@@ -73,6 +74,7 @@ class CallLog:
 
     seed: int
     limits: Limits
+    budget: Budget = field(default_factory=Budget)
     table: ConversationTable = field(default_factory=ConversationTable)
     tools: dict[str, Tool] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
@@ -95,6 +97,7 @@ class CallLog:
 
         Raises:
             LimitReached: the episode has used up its tokens or money.
+            BudgetSpent: the run has used up its money.
         """
         self._check()
         if model.traits.seeded and sampling.seed is None:
@@ -102,9 +105,11 @@ class CallLog:
         self._count += 1
         for tool in tools:
             self.tools.setdefault(tool.name, tool)
-        completion, error, begun = None, None, time.perf_counter()
+        completion, begun = None, time.perf_counter()
+        error: str | None = "cancelled"
         try:
             completion = await model.complete(messages, sampling, tools, after)
+            error = None
         except Exception as failure:
             error = f"{type(failure).__name__}: {failure}"
             raise
@@ -121,7 +126,7 @@ class CallLog:
             )
             self._turn.append((call, completion))
             if completion is not None:
-                self._count_usage(completion, model.traits.priced)
+                self._count_usage(completion, model)
         return completion
 
     def end_turn(self, action: Action | None) -> tuple[Call, ...]:
@@ -138,13 +143,16 @@ class CallLog:
         return tuple(calls)
 
     def _check(self) -> None:
+        if self.budget.exhausted:
+            raise BudgetSpent(f"The run has spent its ${self.budget.dollars:g}.")
         if self.limits.tokens is not None and self.usage.total >= self.limits.tokens:
             raise LimitReached("tokens")
         if self.limits.cost is not None and self._spent >= self.limits.cost:
             raise LimitReached("cost")
 
-    def _count_usage(self, completion: Completion, priced: bool) -> None:
+    def _count_usage(self, completion: Completion, model: Model) -> None:
+        cost = completion.cost if model.traits.priced else completion.cost or 0.0
         self.usage += completion.usage
-        self._spent += completion.cost or 0.0
-        unknown = completion.cost is None and priced
-        self.cost = None if unknown or self.cost is None else self._spent
+        self._spent += cost or 0.0
+        self.cost = None if cost is None or self.cost is None else self._spent
+        self.budget.add(cost, model.spec)

@@ -7,11 +7,11 @@ environments with it; their episodes end as infrastructure errors, which the eng
 
 from __future__ import annotations
 
-import asyncio
 import os
+import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +19,7 @@ from typing import Any, cast
 from arena.core.env import RawObservation, StepResult
 from arena.core.errors import InfrastructureError
 from arena.core.registry import Registration
+from arena.rollout.threads import OwnThread
 
 
 class WorkerPool:
@@ -68,7 +69,7 @@ class Worker:
         )
         theirs.close()
         self._connection: Connection[Any, Any] = ours
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="arena-worker")
+        self._thread = OwnThread("arena-worker")
         self._count = 0
         self._stopped = False
         self.environments: set[int] = set()
@@ -84,21 +85,18 @@ class Worker:
         self.environments.add(self._count)
         return self._count
 
-    async def ask(self, request: tuple[Any, ...]) -> Any:
-        """One request and its answer. A caller who stops waiting kills the worker, which may be hanging.
+    async def ask(self, request: tuple[Any, ...], timeout: float | None = None) -> Any:
+        """One request and its answer; a worker that hangs, or whose answer nobody waits for any more, is killed.
+
+        Args:
+            request: method, number of the environment, arguments.
+            timeout: seconds the worker may take, from when it begins.
 
         Raises:
+            CallTimeout: it took longer.
             InfrastructureError: the worker is gone.
         """
-        waiting = asyncio.get_running_loop().run_in_executor(self._thread, self._exchange, request)
-        try:
-            answer, error = await asyncio.shield(waiting)
-        except asyncio.CancelledError:
-            if not waiting.done():
-                waiting.add_done_callback(lambda done: done.exception())
-                if request[0] != "close":
-                    self.stop()
-            raise
+        answer, error = await self._thread.run(lambda: self._exchange(request), timeout, on_abandoned=self.stop)
         if error is not None:
             raise error
         return answer
@@ -113,14 +111,15 @@ class Worker:
             raise InfrastructureError(f"The worker process of this environment {why}.") from error
 
     def stop(self) -> None:
-        """Kill the process and forget it; a second call does nothing."""
+        """Kill the process and what it started, and forget it; a second call does nothing."""
         if self._stopped:
             return
         self._stopped = True
-        self._process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._thread.submit(self._connection.close)
-        self._thread.shutdown(wait=False)
+        self._thread.then(self._connection.close)
+        self._thread.end()
 
 
 class ProcessHost:
@@ -130,23 +129,25 @@ class ProcessHost:
         self._worker = worker
         self.number = number
 
-    async def call(self, method: str, *args: Any) -> Any:
+    async def call(self, method: str, *args: Any, timeout: float | None = None) -> Any:
         """Call a method of the environment's host in the worker."""
         if not self._worker.alive:
             raise InfrastructureError("The worker process of this environment was stopped.")
-        return await self._worker.ask((method, self.number, *args))
+        return await self._worker.ask((method, self.number, *args), timeout)
 
-    async def reset(self, seed: int, options: dict[str, Any]) -> tuple[RawObservation, dict[str, Any]]:
+    async def reset(
+        self, seed: int, options: dict[str, Any], timeout: float | None = None
+    ) -> tuple[RawObservation, dict[str, Any]]:
         """As `Env.reset`."""
-        return await self.call("reset", seed, options)  # type: ignore[no-any-return]
+        return await self.call("reset", seed, options, timeout=timeout)  # type: ignore[no-any-return]
 
-    async def step(self, action: str) -> StepResult:
+    async def step(self, action: str, timeout: float | None = None) -> StepResult:
         """As `Env.step`."""
-        return await self.call("step", action)  # type: ignore[no-any-return]
+        return await self.call("step", action, timeout=timeout)  # type: ignore[no-any-return]
 
-    async def conclude(self, reason: str) -> tuple[float, dict[str, Any]]:
+    async def conclude(self, reason: str, timeout: float | None = None) -> tuple[float, dict[str, Any]]:
         """As `Env.conclude`."""
-        return await self.call("conclude", reason)  # type: ignore[no-any-return]
+        return await self.call("conclude", reason, timeout=timeout)  # type: ignore[no-any-return]
 
     async def has(self, protocol: type[Any]) -> bool:
         """Whether the environment has an ability."""
@@ -157,7 +158,7 @@ class ProcessHost:
         return await self.call("use", protocol, method, *args)
 
     async def close(self) -> None:
-        """As `Env.close`."""
+        """As `Env.close`; with a worker that was killed there is nothing left to close."""
         if self.number in self._worker.environments:
             self._worker.environments.discard(self.number)
             if self._worker.alive:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import threading
 import time
 from typing import Any
+
+import numpy as np
 
 import arena
 from arena import AsyncEnv, Env
@@ -26,6 +29,10 @@ class Count(Env):
     def _reset(self, task: str | None) -> tuple[str, dict[str, Any]]:
         if self.behaviour == "reset":
             raise RuntimeError("no reset today")
+        if self.behaviour == "slow reset":
+            time.sleep(30)
+        if self.behaviour == "bad brief":
+            return "start", {"brief": "play"}
         self.count = 0
         self.thread = threading.get_ident()
         return "start", {"instance": str(self.np_random_seed), "state_key": "0"}
@@ -35,11 +42,14 @@ class Count(Env):
         if self.count == 2:
             self._misbehave()
         info: dict[str, Any] = {"valid": action.strip() == "go", "state_key": str(self.count)}
-        if self.behaviour == "not json" and self.count == 2:
-            info["thing"] = object()
+        if self.count == 2:
+            info |= {"not json": {"thing": object()}, "bad info": {"error": 5}}.get(self.behaviour, {})
+            if self.behaviour == "short":
+                return "count 2", 0.0, False, info  # type: ignore[return-value]
         if self.behaviour == "pid":
             info["pid"], info["same_thread"] = os.getpid(), threading.get_ident() == self.thread
-        reward = float("nan") if self.behaviour == "nan" and self.count == 2 else 1.0
+        reward: Any = float("nan") if self.behaviour == "nan" and self.count == 2 else 1.0
+        reward = np.float32(reward) if self.behaviour == "numpy" else reward
         if self.behaviour == "cut" and self.count == 2:
             return "cut", 0.0, False, True, {"limit": "budget"}
         over = self.count == self.length
@@ -51,6 +61,13 @@ class Count(Env):
     def _misbehave(self) -> None:
         if self.behaviour == "raise":
             raise RuntimeError("the environment broke")
+        if self.behaviour == "misuse":
+            raise arena.core.errors.ResetNeeded("an inner environment was not reset")
+        if self.behaviour == "child":
+            subprocess.Popen(["sleep", "31.4159"])
+            time.sleep(30)
+        if self.behaviour == "nap":
+            time.sleep(0.5)
         if self.behaviour == "exit":
             os._exit(9)
         if self.behaviour == "sleep":
@@ -77,6 +94,14 @@ class Later(AsyncEnv):
         over = self.count == self.length
         return f"count {self.count}", 1.0, over, False, {"success": over}
 
+    async def _close(self) -> None:
+        await asyncio.sleep(0.1)
+        CLOSED.append(self)
+
+
+CLOSED: list[Later] = []
+"""Environments that were closed to the end."""
+
 
 class Go:
     """Says `go`; `behaviour` makes it misbehave at its second turn."""
@@ -101,6 +126,8 @@ class Going:
                 raise ValueError("a bug")
             if self.behaviour == "wrong type":
                 return "go"
+            if self.behaviour == "no text":
+                return Action(None)  # type: ignore[arg-type]
             if self.behaviour == "hang":
                 await asyncio.Event().wait()
             if self.behaviour == "stop":

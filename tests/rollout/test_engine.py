@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from arena.agents import build
 from arena.core.episode import Episode
-from arena.core.errors import UsageError
+from arena.core.errors import InfrastructureError, UsageError
 from arena.core.outcome import Outcome
 from arena.core.task import Task
 from arena.records import create_run, open_run
@@ -52,7 +54,7 @@ def test_a_process_environment_runs_elsewhere_and_a_thread_one_on_one_thread():
 
 
 @pytest.mark.parametrize("env", CLASSES)
-@pytest.mark.parametrize("behaviour", ["raise", "reset", "nan", "not json"])
+@pytest.mark.parametrize("behaviour", ["raise", "reset", "nan", "not json", "bad info", "short", "bad brief", "misuse"])
 def test_a_bug_in_an_environment_is_its_own_and_not_scored(env, behaviour):
     episode = one(env, behaviour=behaviour)
     assert episode.outcome is Outcome.ENVIRONMENT_ERROR
@@ -75,7 +77,7 @@ def test_a_lost_worker_does_not_harm_the_next_episodes():
     assert outcomes == [Outcome.INFRASTRUCTURE_ERROR, *[Outcome.SUCCESS] * 4]
 
 
-@pytest.mark.parametrize("behaviour", ["raise", "wrong type"])
+@pytest.mark.parametrize("behaviour", ["raise", "wrong type", "no text"])
 def test_a_bug_in_an_agent_scores_zero(behaviour):
     episode = one("probe/Count-v0", probes.Go(behaviour))
     assert episode.outcome is Outcome.AGENT_ERROR
@@ -107,11 +109,75 @@ def test_a_slow_decision_is_truncated_by_name():
     assert episode.score == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize("env", ["probe/Later-v0", "probe/CountProcess-v0"])
+@pytest.mark.parametrize("env", ["probe/Later-v0", "probe/CountProcess-v0", "probe/CountThread-v0"])
 def test_a_step_that_hangs_is_truncated_and_earns_nothing(env):
     behaviour = "hang" if "Later" in env else "sleep"
     episode = one(env, None, Limits(turn_seconds=1.5), behaviour=behaviour)
     assert (episode.outcome, episode.limit, episode.score) == (Outcome.TRUNCATED, "turn_time", 0.0)
+
+
+def test_a_step_that_hangs_in_a_thread_does_not_keep_the_process():
+    """A pool's threads are waited for at exit, so the process would never end."""
+    code = """
+import asyncio, probes
+from arena.core.task import Task
+from arena.rollout import Engine, Job, Limits
+job = Job(Task("probe/CountThread-v0", 1, {"behaviour": "sleep"}))
+asyncio.run(Engine({"agent": probes.Go()}, limits=Limits(turn_seconds=0.3)).run([job]))
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=True, timeout=20)
+
+
+def test_waiting_for_a_shared_worker_is_not_the_environments_time():
+    """Scores would depend on how many episodes run beside one another."""
+    jobs = [Job(Task("probe/CountProcess-v0", seed, {"behaviour": "nap"})) for seed in range(5)]
+    episodes = run(jobs, limits=Limits(turn_seconds=1.2), workers=1, concurrency=5)
+    assert [episode.outcome for episode in episodes] == [Outcome.SUCCESS] * 5
+
+
+@pytest.mark.parametrize("env", ["probe/CountThread-v0", "probe/CountProcess-v0"])
+def test_a_reset_that_hangs_is_an_environment_error(env):
+    episode = one(env, None, Limits(reset_seconds=1.5), behaviour="slow reset")
+    assert episode.outcome is Outcome.ENVIRONMENT_ERROR
+    assert "longer than 1.5 s" in episode.failure.message
+
+
+def test_killing_a_worker_kills_what_it_started():
+    one("probe/CountProcess-v0", None, Limits(turn_seconds=1.5), behaviour="child")
+    assert "31.4159" not in subprocess.run(["ps", "ax"], capture_output=True, text=True, check=True).stdout
+
+
+def test_asynchronous_environments_are_closed_after_a_timeout_and_a_cancellation():
+    """Browsers and containers would be left behind."""
+    probes.CLOSED.clear()
+    one("probe/Later-v0", None, Limits(turn_seconds=0.2), behaviour="hang")
+    assert len(probes.CLOSED) == 1
+
+    async def main() -> None:
+        engine = Engine({"agent": probes.Go("hang")})
+        async with asyncio.TaskGroup() as group:
+            group.create_task(engine.run([Job(Task("probe/Later-v0", seed)) for seed in range(3)]))
+            await asyncio.sleep(0.1)
+            engine.cancel()
+
+    asyncio.run(main())
+    assert len(probes.CLOSED) == 4
+
+
+def test_numpy_rewards_are_numbers():
+    assert one("probe/Count-v0", behaviour="numpy").total_reward == 3.0
+
+
+def test_a_record_that_cannot_be_written_ends_the_run_with_one_error():
+    class Full:
+        def __getattr__(self, name: str) -> Any:
+            return lambda *arguments: None
+
+        def append(self, episode: Episode) -> None:
+            raise InfrastructureError("the disk is full")
+
+    with pytest.raises(InfrastructureError, match="the disk is full"):
+        run([Job(Task("probe/Count-v0", seed)) for seed in range(9)], writer=Full())
 
 
 def test_the_time_limit_covers_the_whole_episode():

@@ -15,10 +15,11 @@ from arena.agents.models.scripted import ScriptedModel
 from arena.core.episode import Episode
 from arena.core.errors import ContextOverflow, ModelUnavailable, UsageError
 from arena.core.messages import Completion, Message, TextPart, Usage
+from arena.core.model import Traits
 from arena.core.outcome import Outcome
 from arena.core.task import Task
 from arena.replay import execute_all
-from arena.rollout import Engine, Job, Limits, RecordedModel
+from arena.rollout import Budget, Engine, Job, Limits, RecordedModel
 
 
 class Remembering:
@@ -64,6 +65,20 @@ def test_malformed_replies_are_recorded_as_rejected():
     assert episode.turns[0].action == "7"
 
 
+class Paid(ScriptedModel):
+    """Costs money, and gives other episodes their turn before it answers."""
+
+    def __init__(self, cost: float | None = 0.25) -> None:
+        super().__init__(["1"])
+        self.traits = Traits(identity="paid", priced=True)
+        self._cost = cost
+
+    async def complete(self, messages, sampling, tools=(), after=None):
+        await asyncio.sleep(0)
+        answer = await super().complete(messages, sampling, tools, after)
+        return answer.model_copy(update={"cost": self._cost}).following(answer.history[:-1])
+
+
 def costing(messages: Sequence[Message]) -> Completion:
     return Completion(parts=(TextPart(text="1"),), usage=Usage(input=90, output=10), cost=0.25)
 
@@ -76,18 +91,19 @@ def test_token_and_cost_limits_truncate_by_name(limits, name):
     assert (episode.usage.total, episode.cost) == (300, 0.75)
 
 
-def test_the_runs_budget_stops_the_run():
-    engine: list[Engine] = []
-    episodes: list[Episode] = []
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_run_overspends_its_budget_by_the_requests_in_flight_at_most(concurrency):
+    """Whole episodes in flight would be paid for, and a resumed run would spend its budget again."""
+    budget = Budget(2.1)
+    episodes = play("chat", Paid(), turns=4, n=20, concurrency=concurrency, budget=budget)
+    assert 2.1 <= budget.spent == sum(episode.cost for episode in episodes) < 2.1 + 0.25 * concurrency
+    assert all(e.outcome is Outcome.CANCELLED for e in episodes if len(e.turns) < 4)
+    assert play("chat", Paid(), turns=4, n=20, budget=Budget(2.1, spent=budget.spent)) == []
 
-    async def main() -> None:
-        agents = {"agent": build("chat", RecordedModel(ScriptedModel(costing)))}
-        engine.append(Engine(agents, max_cost=2.0, concurrency=1, on_episode=episodes.append))
-        await engine[0].run(Job(Task("arena/GuessNumber-v0", seed, {}, None, 4)) for seed in range(9))
 
-    asyncio.run(main())
-    assert [episode.cost for episode in episodes] == [1.0, 1.0]
-    assert engine[0].spent == 2.0
+def test_a_budget_is_refused_where_the_price_is_not_known():
+    with pytest.raises(UsageError, match="price"):
+        play("chat", Paid(None), budget=Budget(1.0))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +191,7 @@ def test_a_simulated_user_is_a_role_recorded_in_its_turn_and_played_back():
 
 
 def test_an_environment_that_needs_a_model_says_so():
-    with pytest.raises(UsageError, match="roles.user=MODEL"):
+    with pytest.raises(UsageError, match=r"roles\.user=MODEL"):
         play("chat", ScriptedModel(["hi"]), "probe/Chatty-v0")
 
 

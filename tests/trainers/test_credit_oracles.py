@@ -10,8 +10,6 @@ from arena.trainers import TurnTable, gigpo, grpo, loop, opo, ppo, reinforce, re
 from arena.trainers._groups import dense, normalised, similar
 from arena.trainers._returns import discounted_returns
 
-RAW = {"singleton": "raw"}
-
 
 def scores_table(name):
     inputs = case(name).inputs

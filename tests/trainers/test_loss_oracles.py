@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from reference_cases import CLOSE, case
@@ -13,7 +15,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from arena.trainers._entropy import smoothing_penalty
+from arena.trainers._entropy import EntropyHistory, smoothing_penalty, smoothing_weight
 from arena.trainers._kl import kl
 from arena.trainers._losses import aggregate
 
@@ -118,3 +120,22 @@ def test_microbatches_add_up(mode):
     counts = {"tokens": float(mask.sum()), "sequences": 6.0}
     parts = [aggregate(loss[rows], mask[rows], mode, **counts) for rows in (slice(0, 1), slice(1, 6))]
     torch.testing.assert_close(sum(parts), whole)
+
+
+def test_smoothing_weight_follows_the_references_schedule():
+    """1 at first, 1 - 0.2 (1 - e^-2) at half time, then 0.8 e^-3p."""
+    assert smoothing_weight(0, 100) == 1.0
+    assert smoothing_weight(25, 100) == pytest.approx(1 - 0.2 * (1 - np.exp(-1)))
+    assert smoothing_weight(50, 100) == pytest.approx(1 - 0.2 * (1 - np.exp(-2)))
+    assert smoothing_weight(75, 100) == pytest.approx(0.8 * np.exp(-1.5))
+    assert smoothing_weight(100, 100) == smoothing_weight(170, 100) == pytest.approx(0.8 * np.exp(-3))
+    assert smoothing_weight(0, 1) == smoothing_weight(3, 0) == 1.0
+
+
+def test_entropy_history_survives_a_checkpoint():
+    history = EntropyHistory()
+    history.add(0, 1.0)
+    history.add(0, 2.0)
+    history.add(3, 0.5)
+    restored = EntropyHistory.from_state(json.loads(json.dumps(history.state())))
+    assert [restored.usual(turn) for turn in (0, 1, 3)] == [1.5, None, 0.5]

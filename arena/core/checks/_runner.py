@@ -13,6 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 from arena.core.checks import actions, bounds, branches, determinism, faults, leaks, order, starting, tasks, values
 from arena.core.checks._report import NotApplicable, Report, Result, Violation
 from arena.core.checks._subject import Subject
+from arena.core.errors import MissingPrerequisite
 
 Check = Callable[[Subject], str | None]
 """Returns a remark (or nothing) where the promise is kept; raises Violation or NotApplicable."""
@@ -102,6 +103,8 @@ def run_check(subject: Subject, name: str) -> Result:
         return Result(name, "skipped", str(reason), time.perf_counter() - began)
     except Violation as violation:
         return Result(name, "failed", str(violation), time.perf_counter() - began)
+    except MissingPrerequisite:
+        raise
     except Exception as error:
         return Result(name, "failed", str(_crash(name, error)), time.perf_counter() - began)
     finally:

@@ -16,6 +16,7 @@ from arena.core.checks._report import NotApplicable, Violation
 from arena.core.checks._subject import Subject
 from arena.core.checks._trace import Seen, difference
 from arena.core.env import LegalActions, Oracle, Snapshots, ability
+from arena.core.errors import MissingPrerequisite
 
 
 def starts(subject: Subject) -> None:
@@ -24,6 +25,8 @@ def starts(subject: Subject) -> None:
     try:
         env = subject.make(task)
         _play.explore(env, task, 1, nonsense=0.0)
+    except MissingPrerequisite:
+        raise  # nothing can be said about an environment whose declared extra is not installed
     except Exception as error:
         raise Violation(
             "make, reset and one random action work after a plain install",

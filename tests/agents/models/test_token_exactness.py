@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 
 from arena.agents.models.local import LocalModel, Options
 from arena.agents.models.tiny import build_tiny_model
-from arena.core.errors import UsageError
+from arena.core.errors import RequestRefused, UsageError
 from arena.core.messages import Completion, Message, ReasoningPart, Sampling, TextPart, Tool, ToolResultPart
 
 TEMPLATES = ("chatml", "llama3", "gemma", "strip_reasoning")
@@ -191,3 +191,49 @@ def test_a_template_that_refuses_the_system_role_gets_it_in_the_first_message(tm
         asyncio.run(broken.complete([Message.of("user", "hi")], Sampling()))
     for each in (model, broken):
         asyncio.run(each.aclose())
+
+
+PICKY = "{%- for m in messages if 'poison' in m.content %}{{ raise_exception('No poison here') }}{%- endfor %}"
+ALONE = "{%- if messages | length == 1 and messages[0].role == 'system' %}{{ raise_exception('No user') }}{%- endif %}"
+
+
+@pytest.fixture
+def picky(tmp_path):
+    """A model whose template takes the system role, but not poison, and not a system message alone."""
+    folder = build_tiny_model(tmp_path / "model", layers=1)
+    path = folder / "chat_template.jinja"
+    path.write_text(PICKY + ALONE + path.read_text())
+    model = LocalModel(str(folder), Options(threads=1))
+    yield model
+    asyncio.run(model.aclose())
+
+
+def prompt_of(model, *messages):
+    """The text a model is given for a conversation."""
+    encoder = model.load().encoder
+    return model.load().tokenizer.decode(encoder.encode([Message.of(*message) for message in messages], (), None).ids)
+
+
+@pytest.mark.parametrize(
+    "other", [[("system", "Play."), ("user", "poison")], [("system", "Play.")]], ids=["refused", "merged"]
+)
+def test_a_prompt_does_not_depend_on_what_the_template_refused_before(picky, other):
+    """One failed rendering would move the system text of every later episode into its first user message."""
+    good = [("system", "Play."), ("user", "a door")]
+    before = prompt_of(picky, *good)
+    assert "system\nPlay.<|im_end|>" in before
+    try:
+        prompt_of(picky, *other)
+    except RequestRefused:
+        assert other[-1] == ("user", "poison")
+    assert prompt_of(picky, *good) == before
+
+
+def test_a_conversation_the_template_refuses_costs_its_episode_only(picky):
+    """Before anything was rendered the template itself is wrong; afterwards it is this conversation."""
+    with pytest.raises(UsageError, match="No poison here"):
+        prompt_of(picky, ("user", "poison"))
+    prompt_of(picky, ("user", "a door"))
+    with pytest.raises(RequestRefused, match="No poison here"):
+        prompt_of(picky, ("user", "poison"))
+    assert "a door" in prompt_of(picky, ("user", "a door"))

@@ -1,0 +1,185 @@
+"""The persistent shell of a bubblewrap sandbox: one bash that reads its script from a pipe, line by line.
+
+Each line sources a file that runs the command, reports its exit code, and then everything that makes the shell's
+state: folder, variables, functions, aliases and options. That report is what a snapshot keeps, and what the next
+bash starts from when a command has timed out or ended the shell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from arena.core.errors import SandboxUnavailable
+from arena.sandboxes._channels import INSIDE, Messages, quoted
+from arena.sandboxes._jobs import KILLED, TIMED_OUT, Job, Streams
+from arena.sandboxes.interface import Command, ExecResult, Shell
+
+if TYPE_CHECKING:
+    from arena.sandboxes.bubblewrap import Bubblewrap
+
+STATE_LIMIT = 4 << 20
+"""Bytes; a larger state is not taken over, and the one before it stands."""
+
+SOURCE = "bash"
+"""The file that holds the command; bash begins its messages with this name, so it is the same each time."""
+
+REPORT_NAME = "report"
+REPORT = r"""_arena_status=$?
+builtin printf '%s\0' "$_arena_status" >&4
+{
+builtin printf 'cd -- %q\n' "$PWD"
+builtin declare -p
+builtin declare -f
+builtin alias -p
+builtin shopt -p
+builtin shopt -po
+builtin umask -p
+builtin printf '\0'
+} >&4 2>/dev/null
+builtin return "$_arena_status"
+"""
+
+
+class BubblewrapShell(Shell):
+    """See `Sandbox.shell`. Commands are run one after the other."""
+
+    def __init__(self, sandbox: Bubblewrap) -> None:
+        self.state = b""
+        self._sandbox = sandbox
+        self._turn = asyncio.Lock()
+        self._job: Job | None = None
+        self._feed = -1
+        self._replies: Messages | None = None
+        self._code: asyncio.Future[bytes] | None = None
+        self._settled: asyncio.Future[bytes] | None = None
+
+    @property
+    def job(self) -> Job | None:
+        """The bash, while there is one."""
+        return self._job
+
+    async def run(
+        self,
+        command: str,
+        *,
+        stdin: bytes | str | None = None,
+        timeout: float | None = None,
+        max_output: int | None = None,
+        merge: bool = False,
+    ) -> ExecResult:
+        """See `Shell.run`."""
+        quoted(command)  # no NUL
+        request = self._sandbox._command(("bash",), stdin, timeout=timeout, max_output=max_output, merge=merge)
+        begin = time.perf_counter()
+        async with self._turn:
+            if self._sandbox.ended:
+                return self._sandbox.result_of_ended()
+            await self._settle()
+            before = await self._sandbox.before()
+            result = await self._run(command, request)
+            result = await self._sandbox.after(result, before)
+        return replace(result, duration=time.perf_counter() - begin)
+
+    async def close(self) -> None:
+        """See `Shell.close`."""
+        job = self._job
+        if job and not job.ended.done():
+            await self._sandbox.end(job)
+        self.drop()
+
+    async def settled_state(self) -> bytes:
+        """The state after the last command."""
+        async with self._turn:
+            await self._settle()
+            return self.state
+
+    async def _settle(self) -> None:
+        """Wait until the state of the last command has been read, so that there is a bash to talk to, or none."""
+        if self._settled and self._job:
+            await asyncio.wait((self._settled, self._job.ended), timeout=30, return_when=asyncio.FIRST_COMPLETED)
+            state = self._settled.result() if self._settled.done() else None
+            if state:
+                self.state = state
+            elif state is None:
+                await self.close()
+        self._settled = None
+        if self._job and self._job.ended.done():
+            self.drop()
+
+    async def _run(self, command: str, request: Command) -> ExecResult:
+        number = self._sandbox.next_number()
+        control = self._sandbox.control
+        job = self._job or await self._start()
+        streams = Streams(control, number, request)
+        try:
+            source = control.put(SOURCE, command)
+            loop = asyncio.get_running_loop()
+            self._code, self._settled = loop.create_future(), loop.create_future()
+            os.write(self._feed, f". {source} {streams.redirections} 3<&- 4>&-; . {INSIDE}/{REPORT_NAME}\n".encode())
+            done, _ = await asyncio.wait(
+                (self._code, job.ended), timeout=request.timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            code = self._code.result() if self._code.done() else None
+            if code is not None:
+                return streams.result(int(code) if code.isdigit() else 255, timed_out=False)
+            exit_code = TIMED_OUT
+            if job.ended.done():
+                exit_code = job.ended.result() if job.ended.result() is not None else KILLED  # type: ignore[assignment]
+            self._settled = None
+            await self.close()
+            return streams.result(exit_code, timed_out=not done)
+        except BaseException:  # cancelled, most likely: the command must not run on
+            self._sandbox.end_soon(job)
+            self.drop()
+            raise
+        finally:
+            control.remove(SOURCE)
+            streams.close(self._sandbox.lingering)
+
+    async def _start(self) -> Job:
+        number = self._sandbox.next_number()
+        control = self._sandbox.control
+        self._feed = control.pipe_in(f"{number}.feed")
+        self._replies = Messages(control.pipe_out(f"{number}.reply"), self._heard, STATE_LIMIT)
+        folder = quoted(self._sandbox.spec.folders[0])
+        start = f"cd -- {folder}\nexec bash --norc --noprofile {INSIDE}/{number}.feed"
+        redirections = f"</dev/null >/dev/null 2>&1 4>{INSIDE}/{number}.reply"
+        self._job = self._sandbox.start(number, start, redirections)
+        names = [f"{number}.feed", f"{number}.reply", f"{number}.state"]
+        try:
+            loop = asyncio.get_running_loop()
+            self._code, self._settled = loop.create_future(), loop.create_future()
+            restore = f". {control.put(names[2], self.state)} 2>/dev/null; " if self.state else ""
+            os.write(self._feed, f"{restore}printf '0\\0\\0' >&4\n".encode())
+            await asyncio.wait((self._settled, self._job.ended), timeout=30, return_when=asyncio.FIRST_COMPLETED)
+            if not self._settled.done():
+                self._sandbox.end_soon(self._job)
+                self.drop()
+                raise SandboxUnavailable("The sandbox's shell did not start within 30 s.")
+        finally:
+            control.remove(*names)
+        return self._job
+
+    def _heard(self, message: bytes | None) -> None:
+        """Replies come in pairs: an exit code, then the state. That they end is known from the job."""
+        if message is None:
+            return
+        if self._code and not self._code.done():
+            self._code.set_result(message)
+        elif self._settled and not self._settled.done():
+            self._settled.set_result(message)
+
+    def drop(self) -> None:
+        """Forget the bash there was; the state stands."""
+        if self._replies:
+            self._replies.close()
+            os.close(self._feed)
+            self._replies, self._feed = None, -1
+        if self._job:
+            self._sandbox.forget(self._job)
+            self._job = None
+        self._settled = None

@@ -1,0 +1,70 @@
+# Process 1 of a sandbox. It starts one job per line of its standard input and ends jobs when told to.
+# The kernel keeps signals from inside the sandbox away from it: nothing that runs here can kill it.
+#
+#   run NUMBER              source the file NUMBER of the control folder, in a process of its own
+#   kill TOKEN PID [PID…]   end the job PID and every process of no job; the other PIDs are jobs that live on
+#   sweep TOKEN             end every process but this one
+#   ping TOKEN              nothing
+#
+# All but `run` answer with their token. Job control gives each job its own process group, and SIGINT its default meaning.
+set -m
+control=/run/arena
+
+# Reads /proc into state[pid] and parent[pid]. A process may put any byte into its name, so the last ") " counts.
+look() {
+    local path text
+    state=() parent=()
+    for path in /proc/[0-9]*; do
+        IFS= read -r -d '' text 2>/dev/null <"$path/stat"
+        text=${text##*) }
+        [ -n "$text" ] || continue
+        state[${path##*/}]=${text%% *}
+        text=${text#* }
+        parent[${path##*/}]=${text%% *}
+    done
+}
+
+# A process belongs to the job it descends from; one whose parents have ended belongs to none.
+end_job() {
+    local -A spared=()
+    local -a state parent victims
+    local job=$1 pid top round
+    shift
+    for pid; do spared[$pid]=1; done
+    for round in 1 2 3 4 5 6; do
+        look
+        victims=()
+        for pid in "${!parent[@]}"; do
+            [ "$pid" = 1 ] || [ "${state[pid]}" = Z ] && continue
+            top=$pid
+            while [ "${parent[top]:-1}" -gt 1 ]; do top=${parent[top]}; done
+            [ -n "${spared[$top]}" ] || victims+=("$pid")
+        done
+        [ ${#victims[@]} = 0 ] && return
+        kill -KILL "$job" "${victims[@]}"
+    done
+    kill -KILL -1 # they multiply faster than they are read: end everything at once
+}
+
+exec 2>/dev/null
+printf 'ready\0'
+while read -r verb target others; do
+    case $verb in
+    run)
+        (. "$control/$target") </dev/null >/dev/null &
+        disown
+        ;;
+    kill)
+        # shellcheck disable=SC2086
+        end_job $others
+        printf '%s\0' "$target"
+        ;;
+    sweep)
+        kill -KILL -1
+        printf '%s\0' "$target"
+        ;;
+    ping)
+        printf '%s\0' "$target"
+        ;;
+    esac
+done
