@@ -69,8 +69,6 @@ def read_settings(name: str, values: Mapping[str, Any]) -> Any:
     """
     from pydantic import ConfigDict, ValidationError, create_model
 
-    from arena.trainers import _groups, _losses, _relative
-
     config = algorithm(name).module.Config
     known = {field.name: field for field in dataclasses.fields(config)}
     for key in values:
@@ -78,8 +76,7 @@ def read_settings(name: str, values: Mapping[str, Any]) -> Any:
             close = difflib.get_close_matches(key, known, n=1)
             meant = f" Did you mean {close[0]!r}?" if close else ""
             raise UsageError(f"{name} has no setting {key!r}.{meant} It has {', '.join(known)}.")
-    named = {**vars(_losses), **vars(_relative), **vars(_groups), **vars(importlib.import_module(config.__module__))}
-    hints = typing.get_type_hints(config, localns=named)
+    hints = typing.get_type_hints(config)
     fields: dict[str, Any] = {key: (hints[key], field.default) for key, field in known.items()}
     try:
         read = create_model("Config", __config__=ConfigDict(extra="forbid"), **fields)(**values)

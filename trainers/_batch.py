@@ -214,7 +214,9 @@ def batch_of(
         pad: the id on padding; what it is does not matter.
         device: where the tensors go.
         producers: whose tokens train.
-        tokens, sequences, completes: as in `Batch`.
+        tokens: training tokens of the whole minibatch.
+        sequences: its rows with such tokens.
+        completes: whether this is its last part.
     """
     import torch
 
@@ -227,8 +229,9 @@ def batch_of(
         old[number, :n] = np.where(chosen, np.nan_to_num(row.logprob), 0.0)
         values = 1.0 if credit is None else credit[np.maximum(row.source, 0)]
         advantage[number, :n] = np.where(chosen, values, 0.0)
-    tensors = (torch.from_numpy(array).to(device) for array in (ids, attention, mask, old, advantage))
-    return Batch(rows, *tensors, tokens, sequences, completes)
+    arrays = {"ids": ids, "attention": attention, "mask": mask, "old_logprob": old, "advantage": advantage}
+    tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+    return Batch(rows=rows, tokens=tokens, sequences=sequences, completes=completes, **tensors)
 
 
 def shuffled(rows: int, minibatches: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:

@@ -94,7 +94,8 @@ class TrainConfig(BaseModel):
 
 def _in_words(kind: str, place: list[str], message: str) -> str:
     if kind == "extra_forbidden":
-        known = {"optimiser": OptimiserOptions, "policy": PolicyOptions}.get(place[0], TrainConfig).model_fields
+        tables: dict[str, type[BaseModel]] = {"optimiser": OptimiserOptions, "policy": PolicyOptions}
+        known = tables.get(place[0], TrainConfig).model_fields
         close = difflib.get_close_matches(place[-1], known, n=1)
         meant = f"did you mean {close[0]!r}" if close else f"there is {', '.join(known)}"
         return f"there is no option {'.'.join(place)!r}, {meant}"

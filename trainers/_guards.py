@@ -77,7 +77,8 @@ def warnings(history: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     if _begins(history, lambda line: line.get("advantage_zero") == 1.0):
         found.append(
-            "All advantages are 0: the episodes of each group earned the same, and this step taught nothing. Try other tasks."
+            "All advantages are 0: the episodes of each group earned the same, and this step taught nothing. Try "
+            "other tasks."
         )
     return found
 

@@ -187,7 +187,7 @@ class Policy:
         merged = copy.deepcopy(self.network)
         for name, module in list(merged.named_modules()):
             if isinstance(module, BaseTunerLayer):
-                module.merge()  # type: ignore[operator]
+                module.merge()
                 parent, _, own = name.rpartition(".")
                 setattr(merged.get_submodule(parent), own, module.get_base_layer())
         merged._hf_peft_config_loaded = False

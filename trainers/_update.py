@@ -121,7 +121,7 @@ class Update:
             total = total + self._config.kl * divergence.sum() / batch.tokens
             more["kl"] = float(divergence.detach().sum()) / share
         self._stop_if_not_finite(total, batch, logprob)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         self._optimiser.accumulate()
         self._averages.add({**metrics, **more, "loss": float(loss.detach()) * batch.tokens / share}, share)
         if batch.completes:

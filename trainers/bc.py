@@ -23,6 +23,7 @@ from arena.core.errors import UsageError
 from arena.evaluation.evaluate import in_any_thread
 from arena.records import open_run
 from arena.trainers._demonstrations import demonstrations
+from arena.trainers._options import Options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """What behaviour cloning can be told."""
 
     demonstrator: str = "oracle"

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from arena.core.errors import UsageError
 from arena.trainers._groups import has_spread
 from arena.trainers._options import Aggregation, Options, Scale, Singleton, Statistics
 from arena.trainers._relative import relative_returns
@@ -126,7 +127,16 @@ def loss(
 
 
 def train(training: Training, config: Config) -> None:
-    """Collect groups, credit their turns, update, log, evaluate, save."""
+    """Collect groups, credit their turns, update, log, evaluate, save.
+
+    Raises:
+        UsageError: `dynamic_sampling`, which takes a loop that collects until enough groups differ.
+    """
+    if config.dynamic_sampling:
+        raise UsageError(
+            "This loop collects a step's groups once; leave settings.dynamic_sampling out. Groups without spread "
+            "get advantage 0 and are not computed."
+        )
     for step in training.steps():
         episodes = training.collect(step)
         table = TurnTable.from_episodes(episodes, training.config.group_by)

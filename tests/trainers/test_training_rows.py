@@ -29,12 +29,12 @@ AGENTS = {
 }
 
 
-def play(policy, spec, tasks=2, repeats=2, size=3, max_turns=5):
+def play(policy, spec):
     agent, episodes = build(spec, RecordedModel(policy.model)), []
     jobs = [
-        Job(type(task)(task.env, task.seed, task.params, None, max_turns), repeat)
-        for task in registry.tasks("arena/Maze-v0", "train", tasks, 0, {"size": size})
-        for repeat in range(repeats)
+        Job(type(task)(task.env, task.seed, task.params, None, 5), repeat)
+        for task in registry.tasks("arena/Maze-v0", "train", 2, 0, {"size": 3})
+        for repeat in range(2)
     ]
     asyncio.run(Engine({"agent": agent}, on_episode=episodes.append).run(jobs))
     return sorted(episodes, key=lambda episode: (episode.key.task, episode.key.repeat))

@@ -230,22 +230,23 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tiny_model, t
 
 def test_a_loss_that_is_no_number_stops_with_the_batch_and_the_turn(tiny_model, tmp_path):
     """Going on would write NaN into every weight."""
-    with Training.start(config(tiny_model, settings={"gamma": 1.0}), tmp_path / "run") as training:
+    with Training.start(config(tiny_model), tmp_path / "run") as training:
         before = {name: value.clone() for name, value in training.policy.parameters().items()}
-        for step in training.steps():
-            episodes = training.collect(step)
-            tokens = sum(len(call.prompt_ids.new) + len(call.token_ids) for e in episodes for call in e.calls)
-            with (
-                pytest.raises(TrainingDiverged, match=r"(?s)step 1 is not a number.*turn \d to \d of arena/Maze"),
-                training.updating(step, episodes, np.full(tokens, np.nan)) as update,
-            ):
-                for batch in update.batches():
-                    logprob = update.logprobs(batch)
-                    update.backward(batch, logprob, (logprob * batch.advantage).sum(), {})
-            training.stopping = True
+        with pytest.raises(TrainingDiverged, match=r"(?s)step 1 is not a number.*turn \d to \d of arena/Maze"):
+            _step_with_nan(training)
         assert all(torch.equal(before[name], value) for name, value in training.policy.parameters().items())
     saved = load_file(tmp_path / "run" / "failed" / "step-000001.safetensors")
     assert torch.isnan(saved["advantage"]).any()
+
+
+def _step_with_nan(training):
+    step = next(training.steps())
+    episodes = training.collect(step)
+    tokens = sum(len(call.prompt_ids.new) + len(call.token_ids) for episode in episodes for call in episode.calls)
+    with training.updating(step, episodes, np.full(tokens, np.nan)) as update:
+        for batch in update.batches():
+            logprob = update.logprobs(batch)
+            update.backward(batch, logprob, (logprob * batch.advantage).sum(), {})
 
 
 def test_trouble_is_said_in_words_once():
@@ -271,7 +272,8 @@ WRONG = {
     "an agent without a model": ({"agent": "random"}, r"asks no model"),
     "a cut-off distribution": ({"agent": "chat:top_p=0.9"}, r"top_p=0.9 .* cuts off"),
     "greedy sampling": ({"agent": "chat:temperature=0"}, r"temperature 0"),
-    "more tasks than there are": ({"params": {"layout": "umaze"}, "tasks": 500}, r"a step takes 500 different ones"),
+    "more tasks than there are": ({"train_tasks": 1}, r"A step has tasks=2 different tasks; train_tasks=1"),
+    "a choice there is not": ({"settings": {"singleton": "none"}}, r"singleton"),
 }
 
 
