@@ -72,7 +72,7 @@ def test_equal_tasks_have_equal_keys_and_hashes():
 
 
 def test_a_suite_names_one_environment_one_way(suite):
-    """Drawn tasks under another id would be another environment in tables, and nobody could import it to replay them."""
+    """Drawn tasks under another id would be another environment in tables, and could not be imported again."""
     entry = f'[[tasks]]\nenv = "json:{GAME}"\n'
     assert suite(f"{entry}seeds = [1]\n{entry}n = 1").envs == (f"json:{GAME}",)
 
