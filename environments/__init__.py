@@ -61,6 +61,7 @@ register(
     source="arena.environments.text.textworld.env:coin_collector_tasks",
     suite="textworld",
     extra="text",
+    packages=("textworld",),
 )
 register(
     "arena/TWCooking-v0",
@@ -71,6 +72,7 @@ register(
     source="arena.environments.text.textworld.env:cooking_tasks",
     suite="textworld",
     extra="text",
+    packages=("textworld",),
 )
 register(
     "arena/TWCustom-v0",
@@ -81,6 +83,7 @@ register(
     source="arena.environments.text.textworld.env:custom_tasks",
     suite="textworld",
     extra="text",
+    packages=("textworld",),
 )
 register(
     "arena/TWSimple-v0",
@@ -91,6 +94,7 @@ register(
     source="arena.environments.text.textworld.env:simple_tasks",
     suite="textworld",
     extra="text",
+    packages=("textworld",),
 )
 register(
     "arena/TWTreasureHunter-v0",
@@ -101,6 +105,7 @@ register(
     source="arena.environments.text.textworld.env:treasure_hunter_tasks",
     suite="textworld",
     extra="text",
+    packages=("textworld",),
 )
 register(
     "arena/TwentyQuestions-v0",

@@ -21,6 +21,10 @@ from arena.sandboxes.interface import Command, ExecResult, Shell
 if TYPE_CHECKING:
     from arena.sandboxes.bubblewrap import Bubblewrap
 
+START_SECONDS = 30.0
+"""How long bash may take to start, or to report its state."""
+STATE_SECONDS = 3.0
+"""How long bash may take to start from a state."""
 STATE_LIMIT = 4 << 20
 """Bytes; a larger state is not taken over, and the one before it stands."""
 
@@ -97,16 +101,21 @@ class BubblewrapShell(Shell):
             await self._settle()
             return self.state
 
-    async def _settle(self) -> None:
-        """Wait until the state of the last command has been read, so that there is a bash to talk to, or none."""
+    async def take_state(self, patience: float) -> bool:
+        """Wait for the state after the last command, and keep it; False where it did not come in time."""
         if self._settled and self._job:
-            await asyncio.wait((self._settled, self._job.ended), timeout=30, return_when=asyncio.FIRST_COMPLETED)
-            state = self._settled.result() if self._settled.done() else None
-            if state:
-                self.state = state
-            elif state is None:
-                await self.close()
-        self._settled = None
+            ends = (self._settled, self._job.ended)
+            await asyncio.wait(ends, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if not self._settled.done():
+                return False
+            self.state = self._settled.result() or self.state
+            self._settled = None
+        return True
+
+    async def _settle(self) -> None:
+        """Get ready for the next command: there is a bash that waits for one, or none."""
+        if not await self.take_state(START_SECONDS):
+            await self.close()
         if self._job and self._job.ended.done():
             self.drop()
 
@@ -154,15 +163,20 @@ class BubblewrapShell(Shell):
             loop = asyncio.get_running_loop()
             self._code, self._settled = loop.create_future(), loop.create_future()
             restore = f". {control.put(names[2], self.state)} 2>/dev/null; " if self.state else ""
-            os.write(self._feed, f"{restore}printf '0\\0\\0' >&4\n".encode())
-            await asyncio.wait((self._settled, self._job.ended), timeout=30, return_when=asyncio.FIRST_COMPLETED)
-            if not self._settled.done():
-                self._sandbox.end_soon(self._job)
-                self.drop()
-                raise SandboxUnavailable("The sandbox's shell did not start within 30 s.")
+            os.write(self._feed, f"{restore}builtin printf '0\\0\\0' >&4\n".encode())
+            patience = STATE_SECONDS if self.state else START_SECONDS
+            ends = (self._settled, self._job.ended)
+            await asyncio.wait(ends, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            started = self._settled.done()
         finally:
             control.remove(*names)
-        return self._job
+        if started:
+            return self._job
+        await self.close()
+        if not self.state:
+            raise SandboxUnavailable(f"The sandbox's shell did not start within {START_SECONDS:g} s.")
+        self.state = b""  # what a command left can keep bash from starting: a function called `builtin`, say
+        return await self._start()
 
     def _heard(self, message: bytes | None) -> None:
         """Replies come in pairs: an exit code, then the state. That they end is known from the job."""

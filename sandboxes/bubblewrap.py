@@ -263,6 +263,8 @@ class Bubblewrap(Sandbox):
         if self.ended:
             return
         self._check_open()
+        if self._shell:
+            await self._shell.take_state(patience=1)
         if not await self._bwrap.ask("sweep") and not self.ended:
             self._check_open()
             self._lost = f"it did not end its processes within {END_SECONDS:g} s"

@@ -52,7 +52,7 @@ def page(episode: Episode, index: int, folder: Path | None = None) -> Renderable
     said += [_reply(episode, call) for call in turn.calls if _tells_more(episode, call, turn)]
     said.append(Text(f"> {turn.action}", style="bold green"))
     if turn.executed is not None and turn.executed != turn.action:
-        said.append(Text(f"  ran as {turn.executed}", style="dim"))
+        said.append(Text(f"  ran as {turn.executed}" if turn.executed else "  nothing ran", style="dim"))
     said.append(Text(f"  {_result(turn)}", style="red" if turn.valid is False else "dim"))
     return Group(*said)
 

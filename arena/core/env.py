@@ -295,7 +295,8 @@ class Env(_Contract, gymnasium.Env[RawObservation, str]):
             if error is None:
                 observation, reward, terminated, truncated, info = self._step(short)
                 total += reward
-                executed.append(info.get("executed", short))
+                if info.get("valid", True) or "executed" in info:
+                    executed.append(info.get("executed", short))
             else:
                 observation, info = self._refuse(error), {"valid": False, "error": error}
             texts.append(observation if isinstance(observation, str) else observation["text"])

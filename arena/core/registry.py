@@ -9,7 +9,7 @@ import importlib.util
 import itertools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ class Registration:
         source: `module:function` yielding tasks, called as `f(split, seed, **params)`; None draws seeds.
         suite: name of the proved suite.
         extra: the extra of `arena-gym` it needs, such as `text`.
+        packages: distributions that its episodes depend on beside the one it is part of; a run records their versions.
         secret: `module:function`, called with the unwrapped environment after `reset`: strings that must not
             be observed.
         volatile: pattern -> why it may differ between two runs of the same actions.
@@ -54,6 +55,7 @@ class Registration:
     source: str | None = None
     suite: str | None = None
     extra: str | None = None
+    packages: tuple[str, ...] = ()
     secret: str | None = None
     volatile: Mapping[str, str] = field(default_factory=dict)
     replay: str = "exact"
@@ -205,7 +207,8 @@ def tasks(
 ) -> list[Task]:
     """The first n tasks of an environment: the same for the same arguments, and a prefix of any longer list.
 
-    Train and eval tasks never share a seed or an instance.
+    Train and eval tasks never share a seed or an instance. They name the environment as `id` does, so that where
+    it names a module, whoever reads a record of them can import it.
 
     Raises:
         UsageError: a split or number that cannot be, or fewer tasks than asked for.
@@ -215,9 +218,10 @@ def tasks(
     known, params = registration(id), dict(params or {})
     if known.source is not None:
         with _Explained(known):
-            found = list(itertools.islice(load(known.source)(split, seed, **params), n))
+            drawn = itertools.islice(load(known.source)(split, seed, **params), n)
+            found = [replace(task, env=id) if task.env == known.id else task for task in drawn]
     else:
-        found = [Task(known.id, s, params, None, known.max_turns) for s in itertools.islice(task_seeds(split, seed), n)]
+        found = [Task(id, s, params, None, known.max_turns) for s in itertools.islice(task_seeds(split, seed), n)]
     if len(found) < n:
         raise UsageError(f"{id} has only {len(found)} {split} tasks with these parameters; {n} were asked for.")
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 Split = Literal["train", "eval"]
@@ -34,6 +35,7 @@ def split_of_seed(seed: int) -> Split:
     return "eval" if EVAL_SEEDS <= seed < 2 * EVAL_SEEDS else "train"
 
 
+@lru_cache(maxsize=1 << 14)
 def split_of_instance(digest: str) -> Split:
     """The split a generated instance belongs to, by its digest."""
     return "eval" if derive("instance", digest) % _EVAL_SHARE == 0 else "train"

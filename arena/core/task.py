@@ -14,12 +14,12 @@ from arena.core.errors import BadSuite, UsageError
 from arena.core.seeds import Split, split_of_seed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """What one episode is about. Several episodes of one task are a group.
+    """What one episode is about. Several episodes of one task are a group. Equal tasks have the same key.
 
     Attributes:
-        env: environment id, such as `arena/Maze-v0`.
+        env: environment id, such as `arena/Maze-v0`, or `module:namespace/Name-vN`, which any process can import.
         seed: seed of the environment.
         params: keyword arguments of the environment's constructor.
         name: one of the environment's named tasks, handed over as `options={"task": name}`; None where there are none.
@@ -54,6 +54,9 @@ class Task:
             "name": self.name,
             "max_turns": self.max_turns,
         }
+
+    def __eq__(self, other: object) -> bool:
+        return self.key == other.key if isinstance(other, Task) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.key)

@@ -137,12 +137,13 @@ def with_settings(values: Mapping[str, Any], settings: list[str]) -> dict[str, A
 
 
 def versions(envs: tuple[str, ...]) -> dict[str, str]:
-    """Versions that results depend on: Python, Arena, and the package of each environment."""
+    """Versions that results depend on: Python, Arena, and each environment's own package and those it names."""
     found = {"python": platform.python_version(), "arena-gym": _version("arena-gym"), "numpy": _version("numpy")}
     for env in envs:
-        package = registry.registration(env).entry_point.split(".")[0].split(":")[0]
-        distributions = importlib.metadata.packages_distributions().get(package, []) if package != "arena" else []
-        found.update({name: _version(name) for name in distributions})
+        known = registry.registration(env)
+        package = known.entry_point.split(".")[0].split(":")[0]
+        own = importlib.metadata.packages_distributions().get(package, []) if package != "arena" else []
+        found.update({name: _version(name) for name in (*own, *known.packages)})
     return found
 
 

@@ -22,8 +22,9 @@ class Estimate:
 
     Attributes:
         mean: NaN where nothing was scored.
-        low, high: the interval.
-        method: `wilson`, `clustered`, or `none` where there is nothing to estimate from.
+        low, high: the interval; NaN where nothing bounds it.
+        method: `wilson`, `clustered`, `alike` (all tasks came out alike: what others may do is bounded), or `none`
+            where there is no interval.
         n: how many independent units it rests on (episodes for Wilson, tasks otherwise).
     """
 
@@ -48,35 +49,52 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def estimate_mean(scores: Mapping[str, Sequence[float]], *, bounded: bool = True) -> Estimate:
+def unseen_share(n: int) -> float:
+    """The largest share that a kind of task can have of which n drawn tasks show none, at 95 % confidence.
+
+    The upper end of the exact interval for 0 of n: the q with (1 - q)^n = 0.025.
+    Source: Clopper and Pearson 1934, "The use of confidence or fiducial limits", Biometrika 26.
+    """
+    return float(1 - 0.025 ** (1 / n))
+
+
+def estimate_mean(
+    scores: Mapping[str, Sequence[float]], *, bounds: tuple[float, float] | None = (0.0, 1.0)
+) -> Estimate:
     """The mean over all episodes, with the interval that fits how they were run.
 
     Args:
         scores: task -> the scores of its scored repeats.
-        bounded: the scores lie in [0, 1], so the interval is cut to it.
+        bounds: between which every score lies, so the interval is cut to them; None where nothing bounds them.
 
     Returns:
         Wilson's interval where each task ran once and every score is 0 or 1; otherwise the
         interval clustered by task, mean ± t(G-1) SE with SE² = G/(G-1) Σ_g (Σ_i (x_gi - mean))² / N²
-        (N episodes in all). Where every task came out alike that SE is 0 although nothing is certain:
-        for scores of 0 or 1, Wilson's interval with n = G stands in.
+        (N episodes in all). Where every task came out alike, and where there is only one, that SE is 0
+        although nothing is certain. Then, for scores of 0 or 1, Wilson's interval with n = G stands in;
+        for other bounded scores, the tasks that would come out otherwise are at most `unseen_share(G)` of
+        all and lie within the bounds, which bounds the mean whatever the distribution; for unbounded
+        ones there is no interval.
     """
     groups = [np.asarray(values, dtype=float) for values in scores.values() if len(values)]
     if not groups:
         return Estimate(math.nan, math.nan, math.nan, "none", 0)
     every = np.concatenate(groups)
     mean, total, tasks = float(every.mean()), len(every), len(groups)
-    binary = bounded and bool(np.isin(every, (0.0, 1.0)).all())
+    binary = bounds == (0.0, 1.0) and bool(np.isin(every, bounds).all())
     if binary and total == tasks:
         return Estimate(mean, *wilson(float(every.sum()), total), "wilson", total)
     squares = sum(float((group - mean).sum()) ** 2 for group in groups)
+    low, high = bounds or (-math.inf, math.inf)
     if tasks == 1 or squares < 1e-24:
         if binary:
             return Estimate(mean, *wilson(mean * tasks, tasks), "clustered", tasks)
-        return Estimate(mean, *((mean, mean) if tasks > 1 else (math.nan, math.nan)), "clustered", tasks)
+        if bounds is None:
+            return Estimate(mean, math.nan, math.nan, "none", tasks)
+        others = unseen_share(tasks)
+        return Estimate(mean, mean - others * (mean - low), mean + others * (high - mean), "alike", tasks)
     half = _t975(tasks - 1) * math.sqrt(tasks / (tasks - 1) * squares) / total
-    low, high = mean - half, mean + half
-    return Estimate(mean, max(0.0, low) if bounded else low, min(1.0, high) if bounded else high, "clustered", tasks)
+    return Estimate(mean, max(low, mean - half), min(high, mean + half), "clustered", tasks)
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -103,10 +121,13 @@ def estimate_pass(successes: Mapping[str, Sequence[bool]], k: int, *, every: boo
 
 
 def estimate_difference(first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]]) -> Estimate:
-    """Mean of (second - first) over the tasks both scored, each task's repeats averaged first: paired, t(G-1)."""
+    """Mean of (second - first) over the tasks both scored, each task's repeats averaged first: paired, t(G-1).
+
+    The scores lie in [0, 1], so the differences in [-1, 1].
+    """
     shared = [task for task in first if first[task] and second.get(task)]
     pairs = {task: [float(np.mean(second[task]) - np.mean(first[task]))] for task in shared}
-    return estimate_mean(pairs, bounded=False)
+    return estimate_mean(pairs, bounds=(-1.0, 1.0))
 
 
 def _t975(degrees: int) -> float:

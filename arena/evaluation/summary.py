@@ -146,7 +146,7 @@ def summarise(
 
 def _section(name: str, asked: int, repeats: int, rows: Sequence[Row], baseline: tuple[float, float] | None) -> Section:
     scored = [row for row in rows if row.outcome.scored]
-    reward = estimate_mean(_by_task(scored, "reward"), bounded=False)
+    reward = estimate_mean(_by_task(scored, "reward"), bounds=None)
     successes = _by_task(scored, "success")
     normalised = None
     if baseline is not None and scored and baseline[0] != baseline[1]:

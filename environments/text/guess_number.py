@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,9 @@ from arena.environments.text._tasks import each_instance_once
 ID = "arena/GuessNumber-v0"
 
 _LONGEST = 200
+_PLAIN = 20
+"""Digits of a bare number, which is what is nearly always said, that are read without the pattern."""
+
 _MOST_NUMBERS = 10_000
 _GUESS = re.compile(
     r"[^\w-]*(?:(?:is|it|it's|the|number|guess|my|i|try|say|think|answer|final|next|would|be|are|you|thinking|of)\b[^\w-]*)*"
@@ -80,10 +84,11 @@ class GuessNumber(StateSnapshots, Env):
         return int(generator.integers(self.low, self.high + 1))
 
     def _digest(self, number: int) -> str:
-        return f"{derive('GuessNumber', self.low, self.high, number):016x}"
+        return _name(self.low, self.high, number)
 
     def _key(self) -> str:
-        return f"{self.state.low}-{self.state.high}/{self.state.tries}"
+        state = self.state
+        return f"{state.low}-{state.high}/{state.tries}"
 
     def _step(self, action: str) -> StepResult:
         state = self.state
@@ -100,10 +105,12 @@ class GuessNumber(StateSnapshots, Env):
             state.low = state.high = guess
             text = f"Yes, it is {guess}."
         elif guess < state.number:
-            state.low = max(state.low, guess + 1)
+            if guess >= state.low:
+                state.low = guess + 1
             text = f"The number is higher than {guess}. {_left(state.tries)}"
         else:
-            state.high = min(state.high, guess - 1)
+            if guess <= state.high:
+                state.high = guess - 1
             text = f"The number is lower than {guess}. {_left(state.tries)}"
         info = {"valid": True, "executed": str(guess), "state_key": self._key(), "success": solved}
         return text, float(solved), solved or state.tries == 0, False, info
@@ -128,11 +135,19 @@ def tasks(split: Split, seed: int, **params: Any) -> Iterator[Task]:
     yield from each_instance_once(ID, split, seed, params, 2 * GuessNumber(**params).tries)
 
 
+@lru_cache(maxsize=_MOST_NUMBERS)
+def _name(low: int, high: int, number: int) -> str:
+    return f"{derive('GuessNumber', low, high, number):016x}"
+
+
 def _read(action: str) -> int | None:
     """The number guessed, or None where the text is not a guess."""
+    if len(action) <= _PLAIN and action.isdecimal():
+        return int(action)
     found = _GUESS.fullmatch(action) if len(action) <= _LONGEST else None
     return None if found is None else int(found[1])
 
 
+@cache
 def _left(tries: int) -> str:
     return "No tries left." if tries == 0 else f"{tries} {'try' if tries == 1 else 'tries'} left."

@@ -119,6 +119,25 @@ def test_a_call_that_cannot_run_is_answered_and_the_others_run(counter):
     assert counter.pushes == 1
 
 
+def test_a_call_that_was_refused_did_not_run():
+    """A record would show an action that never happened; one that ran in another form is shown as it ran."""
+
+    class Illegal(Counter):
+        tools = (PUSH, Tool(name="pull", description="", parameters={"type": "object"}, template="pull"))
+
+        def _step(self, action):
+            observation, reward, terminated, truncated, info = super()._step(action)
+            return observation, reward, terminated, truncated, info | ({"executed": "wait"} if self.pushes else {})
+
+    env = Illegal()
+    env.reset(seed=1)
+    pull = '{"tool": "pull", "arguments": {}}'
+    refused = env.step(f"[{pull}]")[4]
+    assert (refused["valid"], refused["executed"]) == (False, "")
+    env.pushes = 1
+    assert env.step(f"[{pull}]")[4]["executed"] == "wait"
+
+
 def test_the_short_form_of_a_call_is_the_same_action(counter):
     assert counter.step("push 2")[0] == "2"
 

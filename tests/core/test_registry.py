@@ -10,6 +10,7 @@ import pytest
 from arena.core import registry
 from arena.core.env import Env
 from arena.core.errors import MissingPrerequisite, UnknownName, UsageError
+from arena.core.task import Task
 
 
 class Greeter(Env):
@@ -95,6 +96,18 @@ def test_tasks_are_a_prefix_of_any_longer_list_and_carry_the_limit(register):
     few, many = (registry.tasks("hall/Greeter-v0", "train", n, 3, {"language": "fr"}) for n in (2, 9))
     assert many[:2] == few
     assert {(task.max_turns, task.params["language"], task.split) for task in many} == {(7, "fr", "train")}
+
+
+def greetings(split, seed):
+    return (Task(env, s) for env in ("hall/Greeter-v0", "hall/Other-v0") for s in range(2))
+
+
+def test_tasks_name_the_environment_as_it_was_asked_for(register):
+    """An environment in a module of one's own could not be imported by who reads the tasks in a record."""
+    register("hall/Greeter-v0", source=f"{__name__}:greetings")
+    named = registry.tasks("json:hall/Greeter-v0", n=4)
+    assert [task.env for task in named] == ["json:hall/Greeter-v0"] * 2 + ["hall/Other-v0"] * 2
+    assert [task.env for task in registry.tasks("hall/Greeter-v0", n=1)] == ["hall/Greeter-v0"]
 
 
 @pytest.mark.parametrize("arguments", [("dev", 1), ("eval", 0), ("eval", -3)])

@@ -62,6 +62,21 @@ def test_the_order_of_parameters_is_no_part_of_the_task():
     assert Task("a/B-v0", 1, {"x": 1, "y": 2}).key == Task("a/B-v0", 1, {"y": 2, "x": 1}).key
 
 
+def test_equal_tasks_have_equal_keys_and_hashes():
+    """A table of tasks would find a task, or miss it, by where it came from."""
+    listed, read_back = (Task("a/B-v0", 1, {"rooms": rooms}) for rooms in ((1, 2), [1, 2]))
+    assert listed == read_back
+    assert len({listed, read_back}) == 1
+    assert Task("a/B-v0", 1, {"x": 1}) != Task("a/B-v0", 1, {"x": 1.0}), "their keys differ"
+    assert listed != listed.key
+
+
+def test_a_suite_names_one_environment_one_way(suite):
+    """Drawn tasks under another id would be another environment in tables, and could not be imported again."""
+    entry = f'[[tasks]]\nenv = "json:{GAME}"\n'
+    assert suite(f"{entry}seeds = [1]\n{entry}n = 1").envs == (f"json:{GAME}",)
+
+
 def test_drawn_and_named_tasks(suite):
     """The first form draws from the environment's source, the second names its seeds."""
     found = suite(

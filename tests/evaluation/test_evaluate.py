@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import arena
+from arena.core import registry
 from arena.core.errors import ResumeRefused, UnknownName, UsageError
 from arena.core.outcome import Outcome
+from arena.core.registry import registration
 from arena.evaluation import EvalConfig, evaluate
-from arena.evaluation.config import with_settings
+from arena.evaluation.config import versions, with_settings
 from arena.records import open_run
 
 HERE = Path(__file__).parent
@@ -129,6 +132,49 @@ def test_a_changed_prompt_is_refused(tmp_path):
     template.write_text("Play well. {{ instructions }}")
     with pytest.raises(ResumeRefused, match="prompt"):
         evaluate("arena/GuessNumber-v0", **options, resume=tmp_path / "run")
+
+
+def test_a_changed_library_is_refused(tmp_path, monkeypatch):
+    """Half of the episodes would be those of another game: TextWorld's games depend on its version."""
+    assert "textworld" in versions(("arena/TWSimple-v0",))
+    known = registration("arena/GuessNumber-v0")
+    monkeypatch.setitem(registry._environments, known.id, replace(known, packages=("pytest", "no-such-library")))
+    first = evaluate(known.id, "oracle", tasks=2, out=tmp_path / "run")
+    recorded = first.run.config["versions"]
+    assert (recorded["pytest"], recorded["no-such-library"]) == (pytest.__version__, "unknown")
+    evaluate(known.id, "oracle", tasks=2, resume=tmp_path / "run")
+    file = tmp_path / "run" / "run.toml"
+    file.write_text(file.read_text().replace(f'pytest = "{pytest.__version__}"', 'pytest = "0.1"'))
+    with pytest.raises(ResumeRefused, match=r"versions\.pytest: was \"0\.1\""):
+        evaluate(known.id, "oracle", tasks=2, resume=tmp_path / "run")
+
+
+OWN = """
+from arena.core.env import Env
+from arena.core.registry import register
+
+class Door(Env):
+    instructions = "Open the door."
+    idle = "wait"
+    def _reset(self, task):
+        return "A door.", {}
+    def _step(self, action):
+        return "It opens.", 1.0, True, False, {"success": action == "open"}
+
+register("own/Door-v0", "own_door:Door", max_turns=3)
+"""
+
+
+def test_a_run_of_ones_own_module_is_replayed_in_another_process(tmp_path):
+    """Nothing else says where the environment is: its record would be of no use to anyone else."""
+    (tmp_path / "own_door.py").write_text(OWN)
+    played = ["eval", "own_door:own/Door-v0", "-a", "scripted:text=open", "-n", "2", "-o", "run"]
+    assert run_cli(*played, cwd=tmp_path).returncode == 0
+    again = run_cli("replay", "run", "--execute", cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "no divergence" in again.stdout
+    [section] = json.loads((tmp_path / "run" / "summary.json").read_text())["environments"]
+    assert section == "own_door:own/Door-v0"
 
 
 def test_unscored_episodes_are_done_again_with_a_new_attempt(tmp_path):

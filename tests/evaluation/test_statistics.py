@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from arena.evaluation.report import interval
 from arena.evaluation.statistics import (
     estimate_difference,
     estimate_mean,
@@ -61,6 +62,63 @@ def test_all_alike_is_not_certain():
     estimate = estimate_mean({str(i): [1.0, 1.0] for i in range(12)})
     assert estimate.mean == estimate.high == 1.0
     assert estimate.low == pytest.approx(wilson(12, 12)[0])
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    # By hand, from the exact upper bound of 0 in n: 0.975, 0.841886 and 0.707598 for n = 1, 2, 3.
+    [
+        ({"a": [0.5]}, (0.0125, 0.9875)),
+        ({"a": [0.2], "b": [0.2]}, (0.031623, 0.873509)),
+        ({"a": [0.5], "b": [0.5], "c": [0.5]}, (0.146201, 0.853799)),
+        ({"a": [0.2, 0.8], "b": [0.8, 0.2], "c": [0.5]}, (0.146201, 0.853799)),
+    ],
+)
+def test_grades_that_are_all_alike_are_not_certain(scores, expected):
+    """Three tasks graded 0.5 would claim that every task is graded 0.5."""
+    estimate = estimate_mean(scores)
+    assert (estimate.method, estimate.n) == ("alike", len(scores))
+    assert (estimate.low, estimate.high) == pytest.approx(expected, abs=1e-6)
+
+
+def test_pass_rates_that_are_all_alike_are_not_certain():
+    estimate = estimate_pass({task: [True, False, False] for task in "ab"}, 2)
+    assert estimate.mean == pytest.approx(2 / 3)
+    assert (estimate.low, estimate.high) == pytest.approx((2 / 3 - 0.841886 * 2 / 3, 2 / 3 + 0.841886 / 3), abs=1e-6)
+
+
+def test_differences_that_are_all_alike_are_not_certain():
+    """Two tasks won would claim that all tasks are; more tasks alike say more."""
+    two = estimate_difference({"a": [0], "b": [0]}, {"a": [1], "b": [1]})
+    assert (two.mean, two.high, two.method) == (1.0, 1.0, "alike")
+    assert two.low == pytest.approx(1 - 2 * 0.841886, abs=1e-6)
+    same = {str(i): [1.0] for i in range(100)}
+    assert estimate_difference(same, same).low == pytest.approx(-0.036217, abs=1e-6)
+    one = estimate_difference({"a": [0.5]}, {"a": [0.5]})
+    assert (one.low, one.high) == pytest.approx((-0.975, 0.975))
+
+
+def test_returns_that_are_all_alike_have_no_interval():
+    """Nothing bounds what another task would return."""
+    for returns in ({"a": [7.0]}, {"a": [7.0], "b": [7.0]}):
+        estimate = estimate_mean(returns, bounds=None)
+        assert (estimate.mean, estimate.method) == (7.0, "none")
+        assert math.isnan(estimate.low)
+        assert math.isnan(estimate.high)
+        assert interval(estimate) == "7.000"
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3, 5, 20])
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.5, 0.8])
+def test_an_interval_of_tasks_all_alike_misses_the_mean_in_one_of_twenty_runs_at_most(tasks, share):
+    """The chance that tasks come out all alike and their interval misses, over tasks of two kinds, enumerated."""
+    for first, second in ((0.0, 0.5), (0.5, 1.0), (0.3, 0.6)):
+        mean = (1 - share) * first + share * second
+        missed = 0.0
+        for value, chance in ((first, (1 - share) ** tasks), (second, share**tasks)):
+            found = estimate_mean({str(i): [value] for i in range(tasks)})
+            missed += 0.0 if found.low <= mean <= found.high else chance
+        assert missed <= 0.05
 
 
 def test_nothing_scored_is_nothing():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -171,6 +174,17 @@ def test_odd_commands_do_not_break_the_shell(shell, odd):
     assert shell.run("builtin echo fine").text == "fine\n"
 
 
+def test_a_poisoned_state_is_given_up(bwrap):
+    """An agent that could keep the shell from starting would turn a failure into an unscored episode."""
+    with SyncSandbox(SPEC) as sandbox:
+        shell = sandbox.shell()
+        shell.run("true")
+        shell.inner.state = b"builtin() { :; }\n"
+        sandbox.exec("kill -9 -1")
+        shell.inner.drop()
+        assert shell.run("echo fine").text == "fine\n"
+
+
 def test_the_shell_says_the_same_in_the_same_words(shell):
     """A message with a running number in it would make every replay differ."""
     assert len({shell.run("no-such-program").stderr for _ in range(3)}) == 1
@@ -324,3 +338,35 @@ def test_a_sandbox_that_cannot_be_made_says_why(bwrap, tmp_path):
 def test_specs_that_make_no_sense(wrong):
     with pytest.raises(UsageError):
         SandboxSpec(**wrong)
+
+
+@pytest.fixture(scope="module")
+def image():
+    """A root file system of a few programs; where a sandbox's user can read it, which pytest's folders are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        (root / "etc").mkdir()
+        (root / "etc" / "motd").write_text("tiny\n")
+        (root / "etc" / "passwd").write_text("the image's own\n")
+        for name in ("bash", "sh", "cat", "ls", "mkdir", "tar", "find", "chmod"):
+            program = str(shutil.which(name))
+            listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+            for source, target in [(program, f"/bin/{name}"), *((path, path) for path in re.findall(r"/\S+", listed))]:
+                copy = root / target.lstrip("/")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(Path(source).resolve(), copy)
+        yield root
+
+
+def test_an_image_takes_the_place_of_the_host_s_programs(bwrap, image):
+    with SyncSandbox(SandboxSpec(image=str(image), folders=("/work", "/data/set"))) as sandbox:
+        assert "usr" not in sandbox.exec("ls /").text.split()
+        assert sandbox.exec("cat /etc/motd").text == "tiny\n"
+        assert "agent" in sandbox.exec("cat /etc/passwd").text
+        assert sandbox.exec(["python3"]).exit_code == 127
+        sandbox.write("/data/set/x", "kept")
+        snapshot = sandbox.snapshot()
+        sandbox.write("/data/set/x", "lost")
+        sandbox.restore(snapshot)
+        assert sandbox.read("/data/set/x") == b"kept"

@@ -95,7 +95,7 @@ class Subject:
         if name is None or self.params:
             return self.drawn("eval", self.some(3, 20))
         suite = registry.suite(name)
-        return [task for task in suite.tasks if task.env == self.id]
+        return [task for task in suite.tasks if registry.registration(task.env).id == self.id]
 
     @cached_property
     def guided(self) -> bool:
