@@ -19,7 +19,6 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +39,7 @@ from arena.trainers._guards import warnings
 from arena.trainers._metrics import MetricsFile, of_credit, of_episodes
 from arena.trainers._optimiser import Optimiser
 from arena.trainers._policy import Policy
+from arena.trainers._start import resolved, run_folder, sampling_temperature
 from arena.trainers._table import TurnTable
 from arena.trainers._update import Update
 
@@ -74,8 +74,8 @@ class Training:
         self.on_progress: Said = _silent
         self.on_notice: Said = _silent
         self.metrics = MetricsFile(self.folder, until=done)
-        self.agent = self._agent(RecordedModel(policy.model))
-        self.temperature = _temperature(self.agent, policy, config.algorithm)
+        self.agent = self.make_agent(RecordedModel(policy.model))
+        self.temperature = sampling_temperature(self.agent, policy, config.algorithm)
         self._writer = writer
         adapters = bool(config.policy.lora_rank)
         self._optimiser = Optimiser(policy.parameters(), config.optimiser, adapters=adapters)
@@ -92,11 +92,11 @@ class Training:
         """
         policy = Policy.load(config.model, config.policy, seed=config.seed)
         agent = build_agent(config.agent, RecordedModel(policy.model))
-        _temperature(agent, policy, config.algorithm)
+        sampling_temperature(agent, policy, config.algorithm)
         pool = training_tasks(config.env, config.train_tasks, config.seed, config.params, config.max_turns)
         first = tasks_of_step(pool, config.tasks, 0, config.seed)[0]
         in_any_thread(check_first_prompt(lambda model: build_agent(config.agent, model), policy.model, first))
-        training = cls(config, create_run(_folder(config, out), _resolved(config, agent, policy)), policy)
+        training = cls(config, create_run(run_folder(config, out), resolved(config, agent, policy)), policy)
         training._become_version("step-0")
         training._save()
         return training
@@ -280,9 +280,6 @@ class Training:
         """The agent that is trained, with another model."""
         return build_agent(self.config.agent, model)
 
-    def _agent(self, model: Any) -> Agent:
-        return self.make_agent(model)
-
     def _reference_logprobs(self, batch: Batch) -> Tensor:
         import torch
 
@@ -324,49 +321,6 @@ class Training:
 
 def _silent(text: str) -> None:
     pass
-
-
-def _temperature(agent: Agent, policy: Policy, name: str) -> float:
-    """The temperature that episodes are sampled at.
-
-    Raises:
-        UsageError: the agent asks no model, or cuts the distribution off, so that its log-probabilities
-            are not the policy's.
-    """
-    sampling = getattr(agent, "sampling", None)
-    if sampling is None:
-        raise UsageError(f"The agent {agent.spec} asks no model, so there is nothing to train. Use chat or react.")
-    defaults = policy.network.generation_config
-    top_p = sampling.top_p if sampling.top_p is not None else defaults.top_p
-    top_k = sampling.top_k if sampling.top_k is not None else defaults.top_k
-    if name not in ("bc", "reinforce") and ((top_p or 1.0) < 1 or (top_k or 0) > 0):
-        raise UsageError(
-            f"{name} compares probabilities, and top_p={top_p} or top_k={top_k} cuts off the distribution that is "
-            "sampled from. Put top_p=1,top_k=0 into the agent spec."
-        )
-    chosen = sampling.temperature if sampling.temperature is not None else defaults.temperature
-    if chosen == 0 and name != "bc":
-        raise UsageError("At temperature 0 all episodes of a group are alike. Train with temperature=1.")
-    return float(chosen or 1.0)
-
-
-def _folder(config: TrainConfig, out: str | Path | None) -> Path:
-    if out is not None:
-        return Path(out)
-    name = config.env.rpartition("/")[2]
-    return Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{config.algorithm}-{name}"
-
-
-def _resolved(config: TrainConfig, agent: Agent, policy: Policy) -> dict[str, Any]:
-    return {
-        "format": 1,
-        "kind": "train",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "train": config.model_dump(exclude_none=True),
-        "agents": {"agent": agent.spec},
-        "identity": {"model": policy.model.traits.identity},
-        "versions": versions((config.env,)),
-    }
 
 
 __all__ = ["Training"]
