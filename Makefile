@@ -13,7 +13,7 @@ quickstart: $(READY)
 	$(BIN)/arena quickstart
 
 test: $(READY)
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST)
 
 test-full: export ARENA_FULL = 1
 test-full: test

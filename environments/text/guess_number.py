@@ -20,8 +20,6 @@ from arena.environments.text._tasks import each_instance_once
 ID = "arena/GuessNumber-v0"
 
 _LONGEST = 200
-_PLAIN = 20
-"""Digits of a bare number, which is what is nearly always said, that are read without the pattern."""
 
 _MOST_NUMBERS = 10_000
 _GUESS = re.compile(
@@ -142,9 +140,12 @@ def _name(low: int, high: int, number: int) -> str:
 
 def _read(action: str) -> int | None:
     """The number guessed, or None where the text is not a guess."""
-    if len(action) <= _PLAIN and action.isdecimal():
-        return int(action)
-    found = _GUESS.fullmatch(action) if len(action) <= _LONGEST else None
+    return _read_short(action) if len(action) <= _LONGEST else None
+
+
+@lru_cache(maxsize=_MOST_NUMBERS)
+def _read_short(action: str) -> int | None:
+    found = _GUESS.fullmatch(action)
     return None if found is None else int(found[1])
 
 
