@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.core.errors import UsageError
 from arena.trainers._table import PRODUCERS
 
 if TYPE_CHECKING:
@@ -217,6 +218,9 @@ def batch_of(
         tokens: training tokens of the whole minibatch.
         sequences: its rows with such tokens.
         completes: whether this is its last part.
+
+    Raises:
+        UsageError: a token of the policy has no log-probability.
     """
     import torch
 
@@ -225,6 +229,11 @@ def batch_of(
     old, advantage = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for number, row in enumerate(rows):
         chosen, n = row.trains(producers), len(row)
+        if np.isnan(row.logprob[chosen & (row.producer == _POLICY)]).any():
+            raise UsageError(
+                "Sampled tokens were recorded without log-probabilities, so no ratio can be taken: train on episodes "
+                "of a local model, or imitate them (arena train bc)."
+            )
         ids[number, :n], attention[number, :n], mask[number, :n] = row.ids, 1, chosen
         old[number, :n] = np.where(chosen, np.nan_to_num(row.logprob), 0.0)
         values = 1.0 if credit is None else credit[np.maximum(row.source, 0)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import inspect
 import math
 import os
@@ -67,6 +68,7 @@ class Policy:
         from arena.agents.models.local import LocalModel, Options
 
         self.network, self.tokenizer, self.options = network, tokenizer, options
+        self._identity = identity
         held = Options(context=options.context, deterministic=options.deterministic)
         self.model: LocalModel = LocalModel.of(network, tokenizer, held, identity=identity, spec=spec)
 
@@ -121,6 +123,7 @@ class Policy:
             if self.options.gradient_checkpointing:
                 network.train()
             yield
+        self.model.traits = dataclasses.replace(self.model.traits, identity=f"{self._identity}+{version}")
 
     def logprobs(
         self, ids: Tensor, attention: Tensor, mask: Tensor, temperature: float = 1.0, *, entropy_grad: bool = False

@@ -96,9 +96,14 @@ class Training:
         pool = training_tasks(config.env, config.train_tasks, config.seed, config.params, config.max_turns)
         first = tasks_of_step(pool, config.tasks, 0, config.seed)[0]
         in_any_thread(check_first_prompt(lambda model: build_agent(config.agent, model), policy.model, first))
-        training = cls(config, create_run(run_folder(config, out), resolved(config, agent, policy)), policy)
-        training._become_version("step-0")
-        training._save()
+        writer = create_run(run_folder(config, out), resolved(config, agent, policy))
+        try:
+            training = cls(config, writer, policy)
+            training._become_version("step-0")
+            training._save()
+        except BaseException:
+            writer.close()
+            raise
         return training
 
     @classmethod

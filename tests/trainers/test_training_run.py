@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from arena.cli._app import run as arena
 from arena.core.errors import InfrastructureError, UsageError
 from arena.records import open_run
-from arena.trainers import _checkpoint
+from arena.trainers import TurnTable, _checkpoint, grpo
 from arena.trainers._config import TrainConfig
 from arena.trainers._guards import TrainingDiverged, warnings
 from arena.trainers._metrics import TIMED
@@ -93,6 +93,7 @@ KILLED = """
 import os, signal, sys
 import torch
 torch.set_num_threads(1)
+from arena.trainers import _checkpoint
 from arena.trainers._config import TrainConfig
 from arena.trainers._training import Training
 import json
@@ -107,6 +108,9 @@ with Training.start(TrainConfig.read(values), out) as training:
     if moment == "metrics":
         written = training.metrics.add
         training.metrics.add = lambda line: (written(line), die() if line["step"] == 3 else None)
+    if moment == "saving":
+        finish = _checkpoint.replace_folder
+        _checkpoint.replace_folder = lambda fresh, path: die() if "4" in path.name else finish(fresh, path)
     training.run()
 """
 
@@ -120,7 +124,7 @@ def whole(tiny_model, tmp_path_factory):
     return train(tiny_model, tmp_path_factory.mktemp("whole") / "run", **FOUR_STEPS).folder
 
 
-@pytest.mark.parametrize("moment", ["playing 2/4", "updating", "metrics"])
+@pytest.mark.parametrize("moment", ["playing 2/4", "updating", "metrics", "saving"])
 def test_killed_and_resumed_it_ends_with_the_same_bits(whole, tiny_model, tmp_path, moment):
     """If anything were not restored, weights or metrics would differ from the run that was never stopped."""
     broken = tmp_path / "broken"
@@ -160,8 +164,6 @@ def test_adapters_train_and_resume_and_leave_the_weights_alone(tiny_model, tmp_p
 
 def _one_step(training, step):
     """The body of grpo's loop."""
-    from arena.trainers import TurnTable, grpo
-
     episodes = training.collect(step)
     table = TurnTable.from_episodes(episodes)
     settings = grpo.Config()
@@ -201,6 +203,23 @@ def test_passes_add_up_to_the_gradient_of_the_whole_minibatch(tiny_model, tmp_pa
         changed = {"pass_tokens": budget, "minibatches": 1, "steps": 1}
         ends.append(weights(train(tiny_model, tmp_path / str(number), **changed).folder))
     assert all(torch.allclose(ends[0][name], ends[1][name], atol=2e-5) for name in ends[0])
+
+
+def test_what_earned_more_becomes_likelier_and_what_earned_less_unlikelier(tiny_model, tmp_path):
+    """A sign turned round anywhere between the record and the optimiser would train the opposite."""
+    with Training.start(config(tiny_model, minibatches=1), tmp_path / "run") as training:
+        step = next(training.steps())
+        episodes = training.collect(step)
+        table = TurnTable.from_episodes(episodes)
+        liked = np.where(table.episode % 2 == 0, 1.0, -1.0)
+        with training.updating(step, episodes, table.on_tokens(liked)) as update:
+            (batch,) = update.batches()
+            before = update.logprobs(batch)
+            ratio = (before - batch.old_logprob).exp()
+            update.backward(batch, before, -(ratio * batch.advantage).sum() / batch.tokens, {})
+            change = (update.logprobs(batch) - before).detach()
+    assert change[batch.advantage > 0].mean() > 0
+    assert change[batch.advantage < 0].mean() < 0
 
 
 def test_weights_in_few_bits_do_not_lose_small_updates():
