@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -44,19 +45,15 @@ def command(
     """
     from arena.agents.human import HumanAgent
     from arena.core import registry
-    from arena.core.task import Suite, Task
-    from arena.evaluation import EvalConfig, Evaluation, evaluate_async
+    from arena.core.task import Suite
+    from arena.evaluation import EvalConfig, Evaluation, Made, evaluate_async
     from arena.evaluation.config import with_settings
-    from arena.evaluation.evaluate import Made
 
-    known = registry.registration(known_here(env))
     params = with_settings({}, settings or [])
-    [own] = registry.tasks(env, "eval", 1, 0, params)
-    chosen = Task(
-        known.id, own.seed if seed is None else seed, own.params, own.name if task is None else task, own.max_turns
-    )
+    [own] = registry.tasks(known_here(env), "eval", 1, 0, params)
+    chosen = replace(own, seed=own.seed if seed is None else seed, name=own.name if task is None else task)
     config = EvalConfig(
-        target=known.id,
+        target=env,
         agent="human",
         players=_options.players(player) or {"others": "random"},
         params=params,
@@ -66,7 +63,7 @@ def command(
     human = Made(HumanAgent(read=_read, write=_write_folded))
 
     async def run(watch: Interrupts) -> Evaluation:
-        suite = Suite(known.id, (chosen,))
+        suite = Suite(env, (chosen,))
         return await evaluate_async(config, out=out, on_engine=watch.watch, suite=suite, made=human)
 
     with _line_editing(), Interrupts(patient=False) as interrupts:
@@ -76,7 +73,7 @@ def command(
         say(f"{episode.failure.type}: {episode.failure.message}")
     score = "not scored" if episode.score is None else f"score {episode.score:.2f}"
     say(f"{score}, {counted(len(episode.turns), 'turn')}\n")
-    pairs({"read it": f"arena replay {evaluation.folder}", "play another": f"arena play {known.id} --seed N"})
+    pairs({"read it": f"arena replay {evaluation.folder}", "play another": f"arena play {env} --seed N"})
     return 130 if interrupts.happened else 0
 
 

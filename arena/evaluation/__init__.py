@@ -3,6 +3,7 @@
 from arena.evaluation.comparison import Comparison, compare
 from arena.evaluation.config import EvalConfig
 from arena.evaluation.evaluate import Evaluation, evaluate, evaluate_async
+from arena.evaluation.players import Made
 from arena.evaluation.progress import Progress
 from arena.evaluation.statistics import Estimate
 from arena.evaluation.summary import Section, Summary, summarise
@@ -12,6 +13,7 @@ __all__ = [
     "Estimate",
     "EvalConfig",
     "Evaluation",
+    "Made",
     "Progress",
     "Section",
     "Summary",

@@ -74,15 +74,16 @@ def compare(first: Run, second: Run) -> Comparison:
         env: estimate_difference({t: of_a[t] for t in shared if shared[t] == env}, of_b)
         for env in dict.fromkeys(shared.values())
     }
+    difference = estimate_difference(of_a, of_b)
     return Comparison(
-        difference=estimate_difference(of_a, of_b),
+        difference=difference,
         by_env=by_env,
         better=tuple(flip for flip in changes if flip.after > flip.before),
         worse=tuple(flip for flip in changes if flip.after < flip.before),
         shared=len(shared),
         only_first=len(a) - len(shared),
         only_second=len(b) - len(shared),
-        warnings=tuple(_warnings(len(shared), len(a), len(b))),
+        warnings=tuple(_warnings(difference, len(shared), len(a), len(b))),
     )
 
 
@@ -94,9 +95,9 @@ def _scores(rows: Sequence[Row]) -> dict[str, tuple[str, list[float]]]:
     return scores
 
 
-def _warnings(shared: int, first: int, second: int) -> list[str]:
+def _warnings(difference: Estimate, shared: int, first: int, second: int) -> list[str]:
     warnings = []
-    if shared < FEW_TASKS:
+    if difference.method == "clustered" and shared < FEW_TASKS:
         warnings.append(f"Only {shared} shared tasks, so the interval is rough.")
     if shared < max(first, second):
         warnings.append(f"{first - shared} tasks of the first run and {second - shared} of the second have no pair.")

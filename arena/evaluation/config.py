@@ -100,7 +100,7 @@ class EvalConfig(BaseModel):
     def _drawn(self) -> Suite:
         known = registry.registration(self.target)
         tasks = registry.tasks(self.target, self.split, self.tasks or DEFAULT_TASKS, self.task_seed, self.params)
-        return Suite(known.id, tuple(tasks), proved=False, description=known.summary)
+        return Suite(self.target, tuple(tasks), proved=False, description=known.summary)
 
 
 def _in_words(kind: str, place: list[str], message: str) -> str:

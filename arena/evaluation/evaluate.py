@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from arena.agents import build as build_agent
-from arena.agents.models import build as build_model
 from arena.core.agent import Agent
 from arena.core.episode import Episode
 from arena.core.model import Model
 from arena.core.task import Suite
 from arena.evaluation.config import EvalConfig, versions
+from arena.evaluation.players import Made, Players, model_of, players
 from arena.evaluation.progress import Progress
 from arena.evaluation.summary import Summary, summarise
-from arena.records import Run, RunWriter, create_run, open_run, resume_run
-from arena.rollout import Engine, Job, RecordedModel
+from arena.records import Row, Run, RunWriter, create_run, open_run, resume_run
+from arena.rollout import Budget, Engine, Job
 
 T = TypeVar("T")
 
@@ -65,7 +64,7 @@ def evaluate(
 
     Args:
         target: a suite (name or file) or an environment id.
-        agent: agent spec, or an agent.
+        agent: agent spec, or an agent. One that was made with a model is evaluated with it.
         model: model spec, or a model, where the agent needs one.
         out: the run folder to write; `runs/<time>-<target>-<agent>` unless told.
         resume: a run folder to complete instead.
@@ -73,23 +72,16 @@ def evaluate(
         options: further fields of `EvalConfig`.
 
     Raises:
-        UsageError, MissingPrerequisite: it cannot run as asked.
+        UsageError, MissingPrerequisite: it cannot run as asked; an agent has a model already, and another is given.
         RunLocked: another process is writing to the run.
         ResumeRefused: what is to be resumed was configured otherwise.
     """
-    specs = {"agent": agent if isinstance(agent, str) else agent.spec}
-    specs |= {} if model is None else {"model": model if isinstance(model, str) else model.spec}
-    config = EvalConfig.read({"target": target, **specs, **options})
     made = Made(None if isinstance(agent, str) else agent, None if isinstance(model, str) else model)
+    asked = model if model is not None else model_of(made.agent)
+    specs = {"agent": agent if isinstance(agent, str) else agent.spec}
+    specs |= {} if asked is None else {"model": asked if isinstance(asked, str) else asked.spec}
+    config = EvalConfig.read({"target": target, **specs, **options})
     return in_any_thread(evaluate_async(config, out=out, resume=resume, on_progress=on_progress, made=made))
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """An agent or a model made by the caller, to be used instead of building it from its spec."""
-
-    agent: Agent | None = None
-    model: Model | None = None
 
 
 async def evaluate_async(
@@ -116,28 +108,16 @@ async def evaluate_async(
         jobs: the episodes, instead of every repeat of every task (branches of a recorded episode).
     """
     suite = suite or config.suite()
-    made = made or Made()
-    model = made.model or (build_model(config.model) if config.model else None)
-    roles = {role: build_model(spec) for role, spec in config.roles.items()}
-    try:
-        agents = _agents(config, model, made.agent)
-        resolved = resolve(config, suite, agents, {**({"model": model} if model else {}), **roles})
+    async with players(config, made or Made()) as those:
+        resolved = resolve(config, suite, those)
         writer = resume_run(Path(resume), resolved, COMPARED) if resume else create_run(_folder(config, out), resolved)
         with writer:
-            play = _Play(config, suite, agents, roles, jobs)
-            return await _run(play, writer, on_progress, on_engine)
-    finally:
-        for own in [*([model] if model is not None and made.model is None else []), *roles.values()]:
-            await own.aclose()
+            return await _run(_Play(config, suite, those, jobs), writer, on_progress, on_engine)
 
 
-def resolve(
-    config: EvalConfig, suite: Suite, agents: Mapping[str, Agent], models: Mapping[str, Model]
-) -> dict[str, Any]:
+def resolve(config: EvalConfig, suite: Suite, those: Players) -> dict[str, Any]:
     """The whole configuration as `run.toml` holds it: enough to run the same again, no keys."""
     settings = {"repeats": config.repeats, "seed": config.seed, "limits": config.model_dump()["limits"]}
-    identity: dict[str, Any] = {role: model.traits.identity for role, model in models.items()}
-    prompts = {player: prompt for player, agent in agents.items() if (prompt := getattr(agent, "prompt_hash", None))}
     return {
         "format": 1,
         "kind": "eval",
@@ -150,18 +130,10 @@ def resolve(
             "proved": suite.proved,
             "tasks": [task.key for task in suite.tasks],
         },
-        "agents": {player: agent.spec for player, agent in agents.items()},
-        "identity": {**identity, **({"prompts": prompts} if prompts else {})},
+        "agents": {player: agent.spec for player, agent in those.agents.items()},
+        "identity": those.identity(),
         "versions": versions(suite.envs),
     }
-
-
-def _agents(config: EvalConfig, model: Model | None, made: Agent | None) -> dict[str, Agent]:
-    recorded = RecordedModel(model) if model is not None else None
-    agents = {"agent": made or build_agent(config.agent, recorded)}
-    for player, spec in config.players.items():
-        agents[player] = build_agent(spec, recorded)
-    return agents
 
 
 def _folder(config: EvalConfig, out: str | Path | None) -> Path:
@@ -183,9 +155,13 @@ class _Play:
 
     config: EvalConfig
     suite: Suite
-    agents: Mapping[str, Agent]
-    roles: Mapping[str, Model]
+    players: Players
     jobs: Sequence[Job] | None
+
+    @property
+    def asked(self) -> int:
+        """Episodes of the whole evaluation."""
+        return len(self.suite.tasks) * self.config.repeats
 
 
 async def _run(
@@ -194,32 +170,11 @@ async def _run(
     on_progress: Callable[[Progress], None] | None,
     on_engine: Callable[[Engine], None] | None,
 ) -> Evaluation:
-    config, suite, agents = play.config, play.suite, play.agents
     writer.recover()
     reader = open_run(writer.folder)
-    before = reader.rows()
-    jobs = list(missing(suite, config.repeats, before)) if play.jobs is None else play.jobs
-    progress = Progress(asked=len(suite.tasks) * config.repeats, before=before, left=len(jobs))
-
-    def keep_count(episode: Episode) -> None:
-        progress.add(episode)
-        if on_progress is not None:
-            on_progress(progress)
-
-    engine = Engine(
-        agents,
-        roles=play.roles,
-        seed=config.seed,
-        limits=config.limits,
-        writer=writer,
-        concurrency=config.concurrency,
-        max_cost=config.max_cost,
-        spent=sum(row.cost or 0.0 for row in reader.rows(latest=False)),
-        retries=config.retries,
-        workers=config.workers,
-        snapshots=config.snapshots,
-        on_episode=keep_count,
-    )
+    jobs = list(missing(play.suite, play.config.repeats, reader.rows())) if play.jobs is None else play.jobs
+    earlier = reader.rows(latest=False)
+    engine = _engine(play, writer, earlier, _counting(Progress(play.asked, earlier, len(jobs)), on_progress))
     if on_engine is not None:
         on_engine(engine)
     try:
@@ -227,14 +182,41 @@ async def _run(
     finally:
         writer.sync()
         reader.refresh()
-        summary = summarise(suite, config.repeats, reader.rows(), reader.rows(latest=False), agents)
+        rows, attempts = reader.rows(), reader.rows(latest=False)
+        summary = summarise(play.suite, play.config.repeats, rows, attempts, play.players.agents)
         writer.write_summary(summary.to_json())
     asked = {job.key.slot for job in jobs}
-    scored = {row.slot for row in reader.rows() if row.outcome.scored}
+    scored = {row.slot for row in rows if row.outcome.scored}
     return Evaluation(writer.folder, summary, complete=asked <= scored)
 
 
-def missing(suite: Suite, repeats: int, rows: Any) -> Iterator[Job]:
+def _engine(play: _Play, writer: RunWriter, earlier: Sequence[Row], on_episode: Callable[[Episode], None]) -> Engine:
+    config = play.config
+    return Engine(
+        play.players.agents,
+        roles=play.players.roles,
+        seed=config.seed,
+        limits=config.limits,
+        writer=writer,
+        concurrency=config.concurrency,
+        budget=Budget(config.max_cost, spent=sum(row.cost or 0.0 for row in earlier)),
+        retries=config.retries,
+        workers=config.workers,
+        snapshots=config.snapshots,
+        on_episode=on_episode,
+    )
+
+
+def _counting(progress: Progress, tell: Callable[[Progress], None] | None) -> Callable[[Episode], None]:
+    def count(episode: Episode) -> None:
+        progress.add(episode)
+        if tell is not None:
+            tell(progress)
+
+    return count
+
+
+def missing(suite: Suite, repeats: int, rows: Iterable[Row]) -> Iterator[Job]:
     """The episodes that are not there or not scored, as next attempts; all tasks once, then all again."""
     attempts = {(row.key.task, row.key.repeat): row for row in rows}
     for repeat in range(repeats):

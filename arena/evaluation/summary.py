@@ -173,13 +173,19 @@ def _section(name: str, asked: int, repeats: int, rows: Sequence[Row], baseline:
 
 
 def _warnings(suite: Suite, sections: Sequence[Section], overall: Section) -> Iterable[str]:
-    if overall.coverage < 1:
-        lost = overall.asked - overall.scored
-        yield f"{lost} of {overall.asked} episodes are not scored; the means are of the others. --resume runs them."
-    for section in sections:
-        if section.score.method == "clustered" and section.score.n < FEW_TASKS:
-            yield f"{section.name}: only {section.score.n} tasks, so the clustered interval is rough."
-    if not suite.proved and "/" not in suite.name:
+    lost = overall.asked - overall.scored
+    if lost == overall.asked:
+        yield "No episode is scored." if lost > 1 else "The episode is not scored."
+    elif lost:
+        are, them = ("is", "it") if lost == 1 else ("are", "them")
+        yield f"{lost} of {overall.asked} episodes {are} not scored and not in the means; --resume plays {them}."
+    every = [*sections, overall] if len(sections) > 1 else sections
+    rough = [each for each in every if each.score.method == "clustered" and each.score.n < FEW_TASKS]
+    if rough:
+        named = ", ".join(f"{each.name} ({each.score.n})" for each in rough)
+        yield f"Clustered intervals are rough where there are fewer than {FEW_TASKS} tasks: {named}."
+    # Tasks drawn from an environment, or one played by hand, are no suite that anyone could have proved.
+    if not suite.proved and suite.name not in suite.envs:
         yield f"The suite {suite.name} is unproved: nobody has shown that each task can be solved."
 
 

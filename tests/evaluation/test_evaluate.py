@@ -9,22 +9,27 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import arena
+from arena.agents import build
 from arena.core import registry
-from arena.core.errors import ResumeRefused, UnknownName, UsageError
+from arena.core.errors import ModelUnavailable, ResumeRefused, UnknownName, UsageError
+from arena.core.messages import Completion, TextPart, Usage
+from arena.core.model import Model, Traits, conversation
 from arena.core.outcome import Outcome
 from arena.core.registry import registration
-from arena.evaluation import EvalConfig, evaluate
+from arena.evaluation import EvalConfig, Progress, evaluate
 from arena.evaluation.config import versions, with_settings
 from arena.records import open_run
+from arena.rollout import RecordedModel
 
 HERE = Path(__file__).parent
+GAME = "arena/GuessNumber-v0"
 
 
 def comparable(folder: Path) -> str:
@@ -55,7 +60,9 @@ def test_repeats_give_pass_rates_and_clustered_intervals(tmp_path):
     assert summary.overall.passes["pass@1"].mean == pytest.approx(summary.overall.success.mean)
     assert summary.overall.passes["pass@4"].mean >= summary.overall.passes["pass@1"].mean
     assert summary.overall.score.method == "clustered"
-    assert any("only 4 tasks" in warning for warning in summary.warnings)
+    assert summary.warnings == (
+        "Clustered intervals are rough where there are fewer than 10 tasks: arena/Maze-v0 (4).",
+    )
 
 
 def run_cli(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -132,6 +139,163 @@ def test_a_changed_prompt_is_refused(tmp_path):
     template.write_text("Play well. {{ instructions }}")
     with pytest.raises(ResumeRefused, match="prompt"):
         evaluate("arena/GuessNumber-v0", **options, resume=tmp_path / "run")
+
+
+class Guesser:
+    """A model that always guesses 7, for a dollar; `fails` requests fail first."""
+
+    traits = Traits(identity="guesser", priced=True)
+
+    def __init__(self, spec: str = "guesser", fails: int = 0, traits: Traits = traits) -> None:
+        self.spec, self.fails, self.traits = spec, fails, traits
+
+    async def complete(self, messages, sampling, tools=(), after=None):
+        if self.fails:
+            self.fails -= 1
+            raise ModelUnavailable("down")
+        usage = Usage(input=10, output=1)
+        completion = Completion(parts=(TextPart(text="7"),), usage=usage, cost=1.0)
+        return completion.following(conversation(messages, after))
+
+    async def aclose(self):
+        pass
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A model agent of one's own, as a dataclass."""
+
+    model: Model
+    spec: str = "mine"
+
+    def start(self, brief, seed):
+        return build("chat", self.model).start(brief, seed)
+
+
+class Plain:
+    """And as a plain class that keeps its model to itself."""
+
+    spec = "mine"
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def start(self, brief, seed):
+        return build("chat", self._model).start(brief, seed)
+
+
+@pytest.mark.parametrize("make", [lambda model: build("chat", model), Frozen, Plain, lambda m: Plain(RecordedModel(m))])
+def test_calls_of_an_agent_made_with_its_model_are_recorded(tmp_path, make):
+    """They would cost nothing, meet no limit, be seeded by nobody, and be answered by any model when resumed."""
+    model = Guesser()
+    agent = make(model)
+    before = dict(vars(agent))
+    evaluation = evaluate(GAME, agent, tasks=2, max_turns=3, out=tmp_path / "run")
+    [one, other] = evaluation.run.episodes()
+    for episode in (one, other):
+        assert [(call.model, call.cost) for call in episode.calls] == [("guesser", 1.0)] * 3
+        assert (len(episode.turns), episode.usage.total) == (3, 33)
+    assert evaluation.summary.run["spent"] == 6.0
+    assert evaluation.run.config["identity"]["model"] == {"identity": "guesser", "spec": "guesser"}
+    assert evaluation.run.config["eval"]["model"] == "guesser"
+    assert vars(agent) == before, "the caller's agent stays as it is"
+    limited = evaluate(GAME, make(model), tasks=1, limits={"cost": 1.5}, out=tmp_path / "limited")
+    assert limited.summary.overall.limits == {"cost": 1}
+    changed = Guesser(traits=Traits(identity="other weights", priced=True))
+    with pytest.raises(ResumeRefused, match=r"identity\.model\.identity"):
+        evaluate(GAME, make(changed), tasks=2, max_turns=3, resume=tmp_path / "run")
+
+
+@pytest.mark.parametrize("other", [Guesser(), "scripted:echo"])
+def test_an_agent_made_with_a_model_takes_no_other(tmp_path, other):
+    """One of the two would be asked, and the record would name the other."""
+    with pytest.raises(UsageError, match="was made with the model guesser, so it takes no other"):
+        evaluate(GAME, build("chat", Guesser()), other, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+SERVED = "openai:qwen@http://127.0.0.1:9/v1,max_retries=0"
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ({"model": f"{SERVED},body_min_p=0.9"}, "identity.model.spec"),
+        ({"model": SERVED}, "identity.model.spec"),
+        ({"model": f"{SERVED},body_min_p=0.1".replace("qwen", "qwen2")}, "identity.model.identity"),
+        ({"roles": {"judge": f"{SERVED},body_top_a=0.2"}}, "identity.roles.judge.spec"),
+        ({"model": f"{SERVED},body_min_p=0.1,timeout=9".replace("127.0.0.1", "localhost")}, None),
+    ],
+)
+def test_what_changes_the_answers_of_a_model_is_compared(tmp_path, change, refused):
+    """Half of a resumed run would be sampled otherwise; another server or more patience changes nothing."""
+    options = {"model": f"{SERVED},body_min_p=0.1", "roles": {"judge": SERVED}}
+    suite = tmp_path / "mine.toml"
+    suite.write_text(SUITE)
+    evaluate(str(suite), "idle", **options, out=tmp_path / "run")
+    if refused is None:
+        assert evaluate(str(suite), "idle", **{**options, **change}, resume=tmp_path / "run").complete
+        return
+    with pytest.raises(ResumeRefused, match=refused.replace(".", r"\.")):
+        evaluate(str(suite), "idle", **{**options, **change}, resume=tmp_path / "run")
+
+
+def test_an_episode_tried_again_counts_once_by_its_newest_attempt(tmp_path):
+    """10 of 10 would be done after 5, and the episodes lost in between would never leave the line."""
+    lines: list[tuple[int, dict[Outcome, int]]] = []
+
+    def show(progress: Progress) -> None:
+        lines.append((progress.done, {outcome: n for outcome, n in progress.outcomes.items() if n}))
+
+    options: dict[str, Any] = {"tasks": 4, "max_turns": 1, "concurrency": 1, "on_progress": show}
+    evaluate(GAME, build("chat", Guesser(fails=3)), **options, out=tmp_path / "run")
+    assert [done for done, _ in lines] == [1, 1, 2, 2, 3, 4]
+    assert lines[1][1] == {Outcome.INFRASTRUCTURE_ERROR: 1}
+    assert lines[-1][1] == {Outcome.INFRASTRUCTURE_ERROR: 1, Outcome.TRUNCATED: 3}
+
+
+def test_a_resumed_run_goes_on_counting_what_it_spent(tmp_path):
+    """What a person stopped at $3 would look as if it had cost the last dollar only."""
+    lines: list[str] = []
+    options: dict[str, Any] = {"tasks": 4, "max_turns": 1, "concurrency": 1}
+    evaluate(GAME, build("chat", Guesser()), **options, max_cost=3, out=tmp_path / "run")
+    second = evaluate(
+        GAME, build("chat", Guesser()), **options, resume=tmp_path / "run", on_progress=lambda p: lines.append(p.line())
+    )
+    assert second.summary.run["spent"] == 4.0
+    assert lines[-1].startswith("4/4 episodes")
+    assert lines[-1].endswith("$4.00")
+
+
+@pytest.mark.parametrize(
+    ("config", "warnings"),
+    [
+        ({"target": GAME, "agent": "oracle", "tasks": 2}, ()),
+        ({"target": GAME, "agent": "oracle", "tasks": 1}, ()),
+        ({"target": "guess-number", "agent": "oracle", "tasks": 3}, ()),
+        (
+            {"target": GAME, "agent": "chat", "model": "down", "tasks": 2},
+            ("1 of 2 episodes is not scored and not in the means; --resume plays it.",),
+        ),
+        ({"target": GAME, "agent": "chat", "model": "down", "tasks": 1}, ("The episode is not scored.",)),
+        (
+            {"target": "quickstart", "agent": "oracle", "tasks": 1, "repeats": 2},
+            ("Clustered intervals are rough where there are fewer than 10 tasks: arena/GuessNumber-v0 (1).",),
+        ),
+    ],
+)
+def test_warnings_are_due_and_readable(tmp_path, config, warnings):
+    """Tasks drawn from an environment are no unproved suite, and one task has an interval of its own."""
+    if config.pop("model", None):
+        config |= {"agent": build("chat", Guesser(fails=1)), "retries": 0, "concurrency": 1}
+    assert evaluate(**config, out=tmp_path / "run").summary.warnings == warnings
+
+
+def test_a_suite_that_is_unproved_is_called_so(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(SUITE.replace('"mine"', '"of/mine"'))
+    warnings = evaluate(str(path), "oracle", out=tmp_path / "run").summary.warnings
+    assert warnings == ("The suite of/mine is unproved: nobody has shown that each task can be solved.",)
 
 
 def test_a_changed_library_is_refused(tmp_path, monkeypatch):

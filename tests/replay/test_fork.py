@@ -15,8 +15,8 @@ from arena.core.episode import Episode, ImagePart
 from arena.core.errors import UsageError
 from arena.core.outcome import Outcome
 from arena.core.task import Suite
-from arena.evaluation import EvalConfig, Evaluation, evaluate, evaluate_async
-from arena.evaluation.evaluate import Made, in_any_thread
+from arena.evaluation import EvalConfig, Evaluation, Made, evaluate, evaluate_async
+from arena.evaluation.evaluate import in_any_thread
 from arena.records import Run
 from arena.replay import execute_all, fork_job
 
