@@ -27,7 +27,8 @@ import numpy as np
 from arena.agents import build as build_agent
 from arena.core.errors import UsageError
 from arena.evaluation.config import EvalConfig, versions
-from arena.evaluation.evaluate import Made, evaluate_async, in_any_thread
+from arena.evaluation.evaluate import evaluate_async, in_any_thread
+from arena.evaluation.players import Made
 from arena.records import RunWriter, create_run, open_run, resume_run
 from arena.rollout import Job, RecordedModel
 from arena.trainers import _checkpoint
