@@ -253,8 +253,8 @@ LOOPS = {
 }
 """Where a loop runs over columns, metrics, doublings, distinct texts, or what is no array yet."""
 
-LOOPS |= {f"_{name}" for name in ("algorithms", "batch", "checkpoint", "collect", "demonstrations", "metrics")}
-LOOPS |= {f"_{name}" for name in ("optimiser", "policy", "training", "update")}
+LOOPS |= {f"_{name}" for name in ("algorithms", "batch", "checkpoint", "collect", "config", "guards")}
+LOOPS |= {f"_{name}" for name in ("demonstrations", "metrics", "optimiser", "policy", "training", "update")}
 """The training around the credit: it goes through episodes, rows, minibatches and parameters."""
 
 
