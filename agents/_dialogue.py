@@ -15,7 +15,7 @@ from arena.agents._prompts import SystemPrompt, retry_prompt, window_prompt
 from arena.agents._replies import CallReplies, ReplyForm
 from arena.core.agent import Action, Brief
 from arena.core.errors import UsageError
-from arena.core.messages import Completion, Sampling, Tool
+from arena.core.messages import Completion, Message, Sampling, Tool
 from arena.core.model import Model
 from arena.core.observation import Observation
 from arena.core.outcome import Outcome
@@ -145,6 +145,10 @@ class Dialogue:
         """Write a turn that someone else played into the history, as if the model had answered so."""
         self._history.taken(observation, action, self._replies.write(action, self._turn))
         self._turn += 1
+
+    def reply(self, action: str) -> Message:
+        """The answer that would mean this action now, in the form this agent asks for."""
+        return self._replies.write(action, self._turn)
 
     def end(self, observation: Observation, outcome: Outcome) -> None:
         """Nothing to do: the model belongs to the agent."""

@@ -34,16 +34,18 @@ import numpy as np
 
 from arena.core.errors import UsageError
 from arena.trainers._codes import paired
+from arena.trainers._episodes import observation_texts
 from arena.trainers._groups import dense, normalised, similar
 from arena.trainers._options import Aggregation, Options, Singleton, Statistics
 from arena.trainers._relative import relative_returns
 from arena.trainers._returns import turn_returns
+from arena.trainers._table import TurnTable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from arena.trainers._segments import Floats, Integers
-    from arena.trainers._table import TurnTable
+    from arena.trainers._training import Training
 
 
 @dataclass(frozen=True)
@@ -134,3 +136,26 @@ def loss(
     per_token, metrics = clipped(ratio, advantage, 1 - config.clip_low, 1 + config.clip_high)
     total = aggregate(per_token, mask, config.aggregation, tokens=tokens, sequences=sequences)
     return total, shares(metrics, logprob, old_logprob, mask)
+
+
+def train(training: Training, config: Config) -> None:
+    """Collect groups, credit their turns, update, log, evaluate, save."""
+    for step in training.steps():
+        episodes = training.collect(step)
+        table = TurnTable.from_episodes(episodes, training.config.group_by)
+        texts = observation_texts(episodes) if config.similarity is not None else None
+        credit = table.on_tokens(advantages(table, config, texts))
+        with training.updating(step, episodes, credit, table=table) as update:
+            for batch in update.batches():
+                logprob = update.logprobs(batch)
+                total, metrics = loss(
+                    logprob,
+                    batch.old_logprob,
+                    batch.advantage,
+                    batch.mask,
+                    config,
+                    tokens=batch.tokens,
+                    sequences=batch.sequences,
+                )
+                update.backward(batch, logprob, total, metrics)
+        training.finish(step)

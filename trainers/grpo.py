@@ -25,16 +25,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from arena.core.errors import UsageError
 from arena.trainers._groups import has_spread
 from arena.trainers._options import Aggregation, Options, Scale, Singleton, Statistics
 from arena.trainers._relative import relative_returns
+from arena.trainers._table import TurnTable
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor
 
     from arena.trainers._segments import Flags, Floats
-    from arena.trainers._table import TurnTable
+    from arena.trainers._training import Training
 
 
 @dataclass(frozen=True)
@@ -122,3 +124,34 @@ def loss(
     per_token, metrics = clipped(ratio, advantage, 1 - config.clip_low, 1 + config.clip_high, config.dual_clip)
     total = aggregate(per_token, mask, config.aggregation, tokens=tokens, sequences=sequences, horizon=config.horizon)
     return total, shares(metrics, logprob, old_logprob, mask)
+
+
+def train(training: Training, config: Config) -> None:
+    """Collect groups, credit their turns, update, log, evaluate, save.
+
+    Raises:
+        UsageError: `dynamic_sampling`, which takes a loop that collects until enough groups differ.
+    """
+    if config.dynamic_sampling:
+        raise UsageError(
+            "This loop collects a step's groups once; leave settings.dynamic_sampling out. Groups without spread "
+            "get advantage 0 and are not computed."
+        )
+    for step in training.steps():
+        episodes = training.collect(step)
+        table = TurnTable.from_episodes(episodes, training.config.group_by)
+        credit = table.on_tokens(advantages(table, config))
+        with training.updating(step, episodes, credit, table=table) as update:
+            for batch in update.batches():
+                logprob = update.logprobs(batch)
+                total, metrics = loss(
+                    logprob,
+                    batch.old_logprob,
+                    batch.advantage,
+                    batch.mask,
+                    config,
+                    tokens=batch.tokens,
+                    sequences=batch.sequences,
+                )
+                update.backward(batch, logprob, total, metrics)
+        training.finish(step)

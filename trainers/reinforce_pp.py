@@ -27,12 +27,13 @@ from arena.trainers._groups import whitened
 from arena.trainers._options import Aggregation, Options, Singleton
 from arena.trainers._relative import relative_returns
 from arena.trainers._returns import token_returns
+from arena.trainers._table import TurnTable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from arena.trainers._segments import Floats
-    from arena.trainers._table import TurnTable
+    from arena.trainers._training import Training
 
 
 @dataclass(frozen=True)
@@ -91,3 +92,25 @@ def loss(
     per_token, metrics = clipped(ratio, advantage, 1 - config.clip_low, 1 + config.clip_high)
     total = aggregate(per_token, mask, config.aggregation, tokens=tokens, sequences=sequences)
     return total, shares(metrics, logprob, old_logprob, mask)
+
+
+def train(training: Training, config: Config) -> None:
+    """Collect groups, credit their turns, update, log, evaluate, save."""
+    for step in training.steps():
+        episodes = training.collect(step)
+        table = TurnTable.from_episodes(episodes, training.config.group_by)
+        credit = advantages(table, config)
+        with training.updating(step, episodes, credit, table=table) as update:
+            for batch in update.batches():
+                logprob = update.logprobs(batch)
+                total, metrics = loss(
+                    logprob,
+                    batch.old_logprob,
+                    batch.advantage,
+                    batch.mask,
+                    config,
+                    tokens=batch.tokens,
+                    sequences=batch.sequences,
+                )
+                update.backward(batch, logprob, total, metrics)
+        training.finish(step)

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from arena import __version__
-from arena.cli import check, compare, doctor, evaluate, listing, new, play, quickstart, replay
+from arena.cli import check, compare, doctor, evaluate, listing, new, play, quickstart, replay, train
 from arena.cli._console import notice, say
 from arena.core.errors import ArenaError, MissingPrerequisite, UsageError
 
@@ -22,6 +22,7 @@ COMMANDS: dict[str, ModuleType] = {
     "list": listing,
     "play": play,
     "eval": evaluate,
+    "train": train,
     "replay": replay,
     "compare": compare,
     "new": new,

@@ -1,0 +1,203 @@
+"""`arena train`: improve a model from its own episodes, or from demonstrations."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from arena.cli import _options
+from arena.cli._console import notice, pairs, print_json, say, show
+from arena.cli._local import known_here
+from arena.cli._progress import ProgressLine
+from arena.core.errors import MissingPrerequisite, UsageError
+
+if TYPE_CHECKING:
+    from arena.trainers._config import TrainConfig
+    from arena.trainers._training import Training
+
+SUMMARY = "Train a language model with multi-turn RL."
+EXAMPLES = (
+    "arena train bc --env arena/Maze-v0 --model ./my-model --steps 5 -o runs/cloned",
+    "arena train gigpo --env arena/Maze-v0 --model runs/cloned/model --steps 50",
+    "arena train grpo --env arena/Wordle-v0 -m Qwen/Qwen3-0.6B -a chat:max_tokens=64 --set policy.lora_rank=16",
+    "arena train --resume runs/20260131-120000-gigpo-Maze-v0",
+)
+
+
+def command(
+    algorithm: Annotated[
+        str | None,
+        typer.Argument(metavar="ALGORITHM", help="gigpo, grpo, rloo, gspo, opo, loop, reinforce, reinforce_pp or bc."),
+    ] = None,
+    env: Annotated[str | None, typer.Option(metavar="ENV", help="Environment to train in.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="FOLDER", help="Model folder, or a name on the hub.")
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", "-a", metavar="SPEC", help="Agent, such as chat:window=2 (chat).")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Rounds of sampling and updating (100).")] = None,
+    tasks: Annotated[int | None, typer.Option("--tasks", "-n", metavar="N", help="Tasks of a step (16).")] = None,
+    group_size: Annotated[
+        int | None, typer.Option("--group-size", "-g", metavar="N", help="Episodes of each task (8).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of tasks and samples (0).")] = None,
+    concurrency: _options.Concurrency = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Options from a .toml file or a run.toml.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any option (params.size=5, optimiser.learning_rate=1e-5), the algorithm's under settings.",
+        ),
+    ] = None,
+    out: _options.Out = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with this run from its newest checkpoint.")
+    ] = None,
+    as_json: _options.Json = False,
+) -> int:
+    """Train a language model on episodes that it plays itself (or with bc: on demonstrations).
+
+    Every episode is recorded in a run folder, with checkpoints and metrics.jsonl; the result is the ordinary model
+    folder RUN/model. Ctrl-C ends after the step at work, with a checkpoint; twice stops at once.
+    """
+    given = {
+        "algorithm": algorithm,
+        "env": env,
+        "model": model,
+        "agent": agent,
+        "steps": steps,
+        "tasks": tasks,
+        "group_size": group_size,
+        "seed": seed,
+        "concurrency": concurrency,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    _check_packages()
+    if resume is not None and (chosen or settings or config or out):
+        raise UsageError("A run is resumed with the settings it was started with: give --resume RUN alone.")
+    configuration = None if resume is not None else _configured(chosen, config, settings or [])
+    return _train(configuration, out, resume, as_json)
+
+
+def _check_packages() -> None:
+    import importlib.util
+
+    absent = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+    if absent:
+        what = f"Training needs {' and '.join(absent)}, which this Python does not have."
+        raise MissingPrerequisite(what, 'pip install "arena-gym[train]"')
+
+
+def _configured(chosen: dict[str, Any], file: Path | None, settings: list[str]) -> TrainConfig:
+    """The options of the file, then those given by name, then `--set`."""
+    import tomllib
+
+    from arena.evaluation.config import with_settings
+    from arena.trainers._config import TrainConfig
+
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            data = tomllib.loads(file.read_text())
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"The configuration {file} cannot be read: {error}.") from error
+        values = data.get("train", data)
+    values = with_settings({**values, **chosen}, settings)
+    for name, option, example in (
+        ("algorithm", "ALGORITHM", "arena train gigpo"),
+        ("env", "--env", "--env arena/Maze-v0"),
+        ("model", "--model", "--model ./my-model"),
+    ):
+        if name not in values:
+            raise UsageError(f"Training needs {option}, for example: {example}.")
+    known_here(values["env"])
+    return TrainConfig.read(values)
+
+
+def _train(config: TrainConfig | None, out: Path | None, resume: Path | None, as_json: bool) -> int:
+    from arena.trainers._training import Training
+
+    if config is not None:
+        training = Training.start(config, out)
+    else:
+        assert resume is not None
+        training = Training.resume(resume)
+    with training, ProgressLine() as line, _Interrupts(training) as interrupts:
+
+        def said(text: str) -> None:
+            line.clear()
+            notice(f"! {text}")
+
+        training.on_progress, training.on_notice = line.write, said
+        training.run()
+    complete = training.done == training.config.steps
+    if as_json:
+        lines = training.metrics.lines
+        print_json({"folder": str(training.folder), "complete": complete, "steps": training.done, "metrics": lines})
+    else:
+        _report(training, complete)
+    return 130 if interrupts.happened else 0
+
+
+def _report(training: Training, complete: bool) -> None:
+    """Before and after on held-out tasks, and what to type next."""
+    from rich.table import Table
+
+    folder, evaluations = training.folder, training.metrics.evaluations
+    if evaluations:
+        table = Table(title=f"{training.config.env}, {training.config.eval_tasks} held-out tasks", title_justify="left")
+        for name in ("", "success, 95 %", "score, 95 %", "turns"):
+            table.add_column(name, justify="left" if not name else "right")
+        first, last = evaluations[0], evaluations[-1]
+        for name, found in {"before": first, f"after step {last['step']}": last}.items():
+            held_out = found["eval"]
+            turns = held_out["turns"]
+            shown = "–" if turns is None else f"{turns:.1f}"
+            table.add_row(name, _interval(held_out["success"]), _interval(held_out["score"]), shown)
+        show(table)
+    say()
+    following = {"evaluate it": f"arena eval {training.config.env} -a {training.config.agent} -m {folder / 'model'}"}
+    if not complete:
+        following = {"go on": f"arena train --resume {folder}"}
+    pairs({**following, "read its episodes": f"arena replay {folder}", "metrics": str(folder / "metrics.jsonl")})
+
+
+def _interval(estimate: dict[str, Any]) -> str:
+    if estimate["mean"] is None:
+        return "–"
+    if estimate["low"] is None:
+        return f"{estimate['mean']:.3f}"
+    return f"{estimate['mean']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+
+
+class _Interrupts:
+    """Ctrl-C: once ends the training after the step at work, twice at once; a termination signal as once."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self._before: dict[int, Any] = {}
+        self.happened = False
+
+    def __enter__(self) -> _Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.happened:
+            raise KeyboardInterrupt
+        self.happened = self._training.stopping = True
+        notice("\nInterrupted: the step at work ends and is saved. Ctrl-C again stops at once.")

@@ -1,0 +1,89 @@
+"""The algorithms by name, and reading what each of them can be told."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import typing
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from arena.core.errors import UnknownName, UsageError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Algorithm:
+    """One algorithm.
+
+    Attributes:
+        name: of its module in `arena.trainers`, which has `Config` and `train(training, config)`.
+        summary: one line.
+        groups: it compares the episodes of a group, so a group of one teaches nothing.
+    """
+
+    name: str
+    summary: str
+    groups: bool = True
+
+    @property
+    def module(self) -> ModuleType:
+        """Its module."""
+        return importlib.import_module(f"arena.trainers.{self.name}")
+
+
+ALGORITHMS = {
+    algorithm.name: algorithm
+    for algorithm in (
+        Algorithm("gigpo", "compares episodes within the group, and turns that acted in the same state"),
+        Algorithm("grpo", "compares episodes within the group (Dr.GRPO and DAPO as settings)"),
+        Algorithm("rloo", "compares each episode with the others of its group"),
+        Algorithm("gspo", "GRPO with the ratio of whole sequences"),
+        Algorithm("opo", "compares with the length-weighted mean of the group"),
+        Algorithm("loop", "leave-one-out advantages, the ratio clipped as a factor"),
+        Algorithm("reinforce", "returns as they are", groups=False),
+        Algorithm("reinforce_pp", "returns whitened over all tokens", groups=False),
+        Algorithm("bc", "imitates recorded episodes, or an oracle's", groups=False),
+    )
+}
+
+
+def algorithm(name: str) -> Algorithm:
+    """The algorithm of this name; `-` may stand for `_`.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    found = ALGORITHMS.get(name.replace("-", "_"))
+    if found is None:
+        raise UnknownName("algorithm", name, ALGORITHMS)
+    return found
+
+
+def read_settings(name: str, values: Mapping[str, Any]) -> Any:
+    """The algorithm's own configuration.
+
+    Raises:
+        UsageError: an option it does not have, or a value that does not fit.
+    """
+    from pydantic import ConfigDict, ValidationError, create_model
+
+    config = algorithm(name).module.Config
+    known = {field.name: field for field in dataclasses.fields(config)}
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"{name} has no setting {key!r}.{meant} It has {', '.join(known)}.")
+    hints = typing.get_type_hints(config)
+    fields: dict[str, Any] = {key: (hints[key], field.default) for key, field in known.items()}
+    try:
+        read = create_model("Config", __config__=ConfigDict(extra="forbid"), **fields)(**values)
+    except ValidationError as error:
+        wrong = "; ".join(f"{e['loc'][0]}: {e['msg'][0].lower()}{e['msg'][1:]}" for e in error.errors())
+        raise UsageError(f"{name} cannot be set like this: {wrong}.") from None
+    return config(**{key: getattr(read, key) for key in known})
+
+
+__all__ = ["ALGORITHMS", "Algorithm", "algorithm", "read_settings"]

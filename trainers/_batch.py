@@ -1,0 +1,277 @@
+"""From episodes to training rows, and from rows to padded batches.
+
+Shapes: N tokens of the table, n tokens of a row, B rows of a batch, L tokens of its longest row.
+
+A row is a sequence of ids exactly as the model saw and sampled them. Calls of an episode are merged
+into one row where a call's ids go on from those of the call before it (its prompt begins with that
+call's prompt and answer), so a growing conversation is one row, and a window is one row per turn. A
+sampled token stands in exactly one row as a token that may train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.core.errors import UsageError
+from arena.trainers._table import PRODUCERS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from arena.core.episode import Episode, Turn
+
+_POLICY = PRODUCERS.index("policy")
+_DEMONSTRATOR = PRODUCERS.index("demonstrator")
+_ENVIRONMENT = PRODUCERS.index("environment")
+
+_MOST_WASTE = 0.08
+
+NOWHERE = -1
+"""In `Row.source`: the token stands for no token of the table that could train."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One training sequence.
+
+    Attributes:
+        ids: token ids (n).
+        producer: index into `PRODUCERS` of who produced each token (n).
+        logprob: the sampler's log-probability, NaN where there is none (n).
+        source: place among the flat tokens of the `TurnTable` of the same episodes; `NOWHERE` on tokens
+            that nobody sampled here (n).
+        episode: number of the episode.
+        turns: index of the first and of the last turn.
+        versions: the policy versions that sampled it.
+    """
+
+    ids: NDArray[np.int64]
+    producer: NDArray[np.uint8]
+    logprob: NDArray[np.float64]
+    source: NDArray[np.int64]
+    episode: int
+    turns: tuple[int, int]
+    versions: frozenset[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def trains(self, producers: Sequence[int] = (_POLICY,)) -> NDArray[np.bool_]:
+        """Where the tokens of these producers are; never the first token, which nothing comes before (n)."""
+        chosen = np.isin(self.producer, producers)
+        chosen[:1] = False
+        return chosen
+
+
+def rows_of(episodes: Iterable[Episode]) -> list[Row]:
+    """The training rows of episodes whose calls carry token ids, in order.
+
+    `source` follows the order in which `TurnTable.from_episodes` lists the tokens: by episode, player
+    and turn, each chosen call's new prompt ids and then its answer.
+    """
+    rows: list[Row] = []
+    place = 0
+    for number, episode in enumerate(episodes):
+        written = [(call.prompt_ids, call.token_ids) for call in episode.calls]
+        for turns in _by_player(episode):
+            writer = RowWriter(number)
+            for turn in turns:
+                for call in turn.calls:
+                    if call.role != "chosen" or call.error is not None:
+                        continue
+                    if call.prompt_ids is None or call.token_ids is None:
+                        continue
+                    place += len(call.prompt_ids.new)
+                    writer.add(
+                        turn.index,
+                        call.prompt_ids.written_out(written),
+                        call.token_ids,
+                        logprobs=call.logprobs,
+                        producer=_DEMONSTRATOR if turn.forced else _POLICY,
+                        version=call.policy_version or "",
+                        place=place,
+                    )
+                    place += len(call.token_ids)
+            rows += writer.rows()
+    return rows
+
+
+class RowWriter:
+    """Writes the calls of one player of one episode, in order, into as few rows as their ids allow."""
+
+    def __init__(self, episode: int) -> None:
+        self._episode = episode
+        self._done: list[Row] = []
+        self._begin(0)
+
+    def add(
+        self,
+        turn: int,
+        prompt: Sequence[int],
+        answer: Sequence[int],
+        *,
+        logprobs: Sequence[float] | None = None,
+        producer: int = _DEMONSTRATOR,
+        version: str = "",
+        place: int | None = None,
+    ) -> None:
+        """A call: `place` is where its answer begins among the table's tokens, None where it is not in one."""
+        known = len(self._ids)
+        if list(prompt[:known]) != self._ids:
+            self._end()
+            self._begin(turn)
+            known = 0
+        new, n = prompt[known:], len(answer)
+        if not self._ids:
+            self._first = turn
+        self._ids += [*new, *answer]
+        self._producer += [_ENVIRONMENT] * len(new) + [producer] * n
+        self._logprob += [np.nan] * len(new) + list(logprobs or [np.nan] * n)
+        self._source += [NOWHERE] * len(new) + (list(range(place, place + n)) if place is not None else [NOWHERE] * n)
+        self._last = turn
+        self._versions.add(version)
+
+    def rows(self) -> list[Row]:
+        """The rows so far."""
+        self._end()
+        return self._done
+
+    def _begin(self, turn: int) -> None:
+        self._ids: list[int] = []
+        self._producer: list[int] = []
+        self._logprob: list[float] = []
+        self._source: list[int] = []
+        self._first = self._last = turn
+        self._versions: set[str] = set()
+
+    def _end(self) -> None:
+        if not self._ids:
+            return
+        row = Row(
+            np.array(self._ids, np.int64),
+            np.array(self._producer, np.uint8),
+            np.array(self._logprob, np.float64),
+            np.array(self._source, np.int64),
+            self._episode,
+            (self._first, self._last),
+            frozenset(self._versions),
+        )
+        self._done.append(row)
+        self._begin(self._last)
+
+
+def _by_player(episode: Episode) -> list[list[Turn]]:
+    found: dict[str, list[Turn]] = {}
+    for turn in episode.turns:
+        found.setdefault(turn.player, []).append(turn)
+    return list(found.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows padded on the right, as tensors (B, L).
+
+    Attributes:
+        rows: the rows themselves.
+        ids, attention: token ids, and 1 where there is a token (pad may equal the end of sequence).
+        mask: 1 on the tokens that train.
+        old_logprob, advantage: of the tokens that train, 0 elsewhere.
+        tokens, sequences: how many train in the whole minibatch that this is a part of.
+        completes: whether it is the last part of its minibatch.
+    """
+
+    rows: Sequence[Row]
+    ids: Tensor
+    attention: Tensor
+    mask: Tensor
+    old_logprob: Tensor
+    advantage: Tensor
+    tokens: float
+    sequences: float
+    completes: bool
+
+
+def batch_of(
+    rows: Sequence[Row],
+    credit: NDArray[np.float64] | None,
+    *,
+    pad: int,
+    device: Any = "cpu",
+    producers: Sequence[int] = (_POLICY,),
+    tokens: float = 1.0,
+    sequences: float = 1.0,
+    completes: bool = True,
+) -> Batch:
+    """Rows as one padded batch.
+
+    Args:
+        rows: B of them.
+        credit: a number for each token of the table (N); None for 1 everywhere.
+        pad: the id on padding; what it is does not matter.
+        device: where the tensors go.
+        producers: whose tokens train.
+        tokens: training tokens of the whole minibatch.
+        sequences: its rows with such tokens.
+        completes: whether this is its last part.
+
+    Raises:
+        UsageError: a token of the policy has no log-probability.
+    """
+    import torch
+
+    shape = (len(rows), max(map(len, rows)))
+    ids, attention, mask = np.full(shape, pad, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.float32)
+    old, advantage = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    for number, row in enumerate(rows):
+        chosen, n = row.trains(producers), len(row)
+        if np.isnan(row.logprob[chosen & (row.producer == _POLICY)]).any():
+            raise UsageError(
+                "Sampled tokens were recorded without log-probabilities, so no ratio can be taken: train on episodes "
+                "of a local model, or imitate them (arena train bc)."
+            )
+        ids[number, :n], attention[number, :n], mask[number, :n] = row.ids, 1, chosen
+        old[number, :n] = np.where(chosen, np.nan_to_num(row.logprob), 0.0)
+        values = 1.0 if credit is None else credit[np.maximum(row.source, 0)]
+        advantage[number, :n] = np.where(chosen, values, 0.0)
+    arrays = {"ids": ids, "attention": attention, "mask": mask, "old_logprob": old, "advantage": advantage}
+    tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+    return Batch(rows=rows, tokens=tokens, sequences=sequences, completes=completes, **tensors)
+
+
+def shuffled(rows: int, minibatches: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Rows 0 … rows - 1 in a random order, cut into minibatches as even as it goes; no empty ones."""
+    order = generator.permutation(rows)
+    return [group for group in np.array_split(order, max(min(minibatches, rows), 1)) if len(group)]
+
+
+def parts(chosen: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
+    """Rows sorted by length, cut into parts of at most `budget` padded tokens; a single row may have more.
+
+    A part of a quarter of the budget or more also ends where the next row would make over 8 % of it padding.
+
+    Args:
+        chosen: indices of the rows.
+        lengths: of all rows.
+        budget: padded tokens of one forward pass.
+    """
+    order = chosen[np.argsort(lengths[chosen], kind="stable")]
+    result: list[NDArray[np.int64]] = []
+    start = filled = 0
+    for stop, place in enumerate(order):
+        length = int(lengths[place])
+        # The rows rise in length, so this one widens the part to its own length.
+        padded = (stop + 1 - start) * length
+        wasteful = 4 * filled >= budget and filled + length < (1 - _MOST_WASTE) * padded
+        if stop > start and (padded > budget or wasteful):
+            result.append(order[start:stop])
+            start, filled = stop, 0
+        filled += length
+    return [*result, order[start:]] if len(order) else []
+
+
+__all__ = ["NOWHERE", "Batch", "Row", "RowWriter", "batch_of", "parts", "rows_of", "shuffled"]

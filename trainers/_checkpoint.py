@@ -1,0 +1,131 @@
+"""Checkpoints: whole or not there, and enough to go on with the same numbers.
+
+    checkpoints/step-000010/
+        model/                  the weights, as an ordinary model folder; with adapters adapter.safetensors instead
+        optimiser.safetensors   AdamW's state, and the float32 copies of weights held in fewer bits
+        state.json              step, policy version, lengths of the run's shards
+
+There is no state of random generators: tasks, samples and orders are drawn from generators made from
+the run's seed and the step, and nothing draws from a global one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from arena.core.errors import InfrastructureError, RecordDamaged, UsageError
+from arena.trainers._policy import Policy, PolicyOptions, replace_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from arena.trainers._optimiser import Optimiser
+
+_KEPT = 2
+_ADAPTER = "adapter.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a training stood.
+
+    Attributes:
+        step: steps done.
+        version: the policy version that samples next.
+        offsets: `RunWriter.offsets()`: what was recorded up to then.
+    """
+
+    step: int
+    version: str
+    offsets: Mapping[str, int]
+
+
+def save_checkpoint(run: Path, state: State, policy: Policy, optimiser: Optimiser) -> Path:
+    """Write a checkpoint and drop the oldest; the ones before stand whatever happens.
+
+    Raises:
+        InfrastructureError: the disk is full or failed.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    path = run / "checkpoints" / f"step-{state.step:06d}"
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        if policy.options.lora_rank:
+            adapter = {name: value.detach().contiguous() for name, value in policy.parameters().items()}
+            save_file(adapter, fresh / _ADAPTER)
+        else:
+            policy.save(fresh / "model")
+        save_file(
+            {name: value.contiguous() for name, value in optimiser.state().items()}, fresh / "optimiser.safetensors"
+        )
+        (fresh / "state.json").write_text(json.dumps({"format": 1, **asdict(state)}, indent=2) + "\n")
+        replace_folder(fresh, path)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise InfrastructureError(
+            f"The checkpoint of step {state.step} could not be written: {error}. Those before it stand; make room and "
+            f"go on with: arena train --resume {run}"
+        ) from error
+    for old in checkpoints(run)[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted((run / "checkpoints").glob("step-*"))
+
+
+def read_state(path: Path) -> State:
+    """Where the training stood.
+
+    Raises:
+        RecordDamaged: it cannot be read.
+    """
+    try:
+        values = json.loads((path / "state.json").read_text())
+        return State(values["step"], values["version"], values["offsets"])
+    except (OSError, ValueError, KeyError) as error:
+        raise RecordDamaged(f"{path} cannot be read ({error}). Remove it to go on from the one before.") from error
+
+
+def newest(run: Path) -> Path:
+    """The newest checkpoint.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = checkpoints(run)
+    if not found:
+        raise UsageError(f"{run} has no checkpoint to go on from; was it made by `arena train`?")
+    return found[-1]
+
+
+def load_policy(path: Path, base: str, options: PolicyOptions, seed: int) -> Policy:
+    """The policy of a checkpoint; adapters are put on the model that they were trained on."""
+    if not options.lora_rank:
+        return Policy.load(path / "model", options)
+    from safetensors.torch import load_file
+
+    policy, adapter = Policy.load(base, options, seed=seed), load_file(path / _ADAPTER)
+    for name, parameter in policy.parameters().items():
+        parameter.data.copy_(adapter[name])
+    return policy
+
+
+def load_optimiser(path: Path, optimiser: Optimiser) -> None:
+    """Bring an optimiser to where it was."""
+    from safetensors.torch import load_file
+
+    optimiser.restore(load_file(path / "optimiser.safetensors"))
+
+
+__all__ = ["State", "checkpoints", "load_optimiser", "load_policy", "newest", "read_state", "save_checkpoint"]

@@ -1,0 +1,105 @@
+"""What a training run is told, resolved once and written to `run.toml`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from arena.core.errors import UsageError
+from arena.trainers._algorithms import algorithm, read_settings
+from arena.trainers._optimiser import OptimiserOptions
+from arena.trainers._policy import PolicyOptions
+from arena.trainers._table import GroupBy
+
+
+class TrainConfig(BaseModel):
+    """A training run, as `arena train` takes it from its options, a `-c` file and `--set`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    algorithm: str
+    """Name of the algorithm."""
+    env: str
+    """Environment id; training draws from its train tasks, evaluation from its eval tasks."""
+    model: str
+    """Model folder, or a name on the Hugging Face hub."""
+    agent: str = "chat"
+    """Agent spec: the prompts, the window, the temperature, max_tokens."""
+    params: dict[str, Any] = {}
+    """The environment's constructor parameters."""
+    max_turns: int | None = Field(default=None, ge=1)
+    """Replaces the tasks' own turn limits."""
+    steps: int = Field(default=100, ge=1)
+    """Rounds of sampling and updating."""
+    tasks: int = Field(default=16, ge=1)
+    """Tasks of a step …"""
+    group_size: int = Field(default=8, ge=1)
+    """… and episodes of each: a group."""
+    train_tasks: int = Field(default=1024, ge=1)
+    """Most distinct training tasks; they are gone through again and again in new orders."""
+    group_by: GroupBy = "observation"
+    """What names the state of a turn: what was observed, or the environment's own key."""
+    epochs: int = Field(default=1, ge=1)
+    """How often each step's episodes are gone through."""
+    minibatches: int = Field(default=4, ge=1)
+    """Optimiser steps of an epoch."""
+    pass_tokens: int = Field(default=16384, ge=1)
+    """Padded tokens of one forward and backward pass; gradients add up over the passes of a minibatch."""
+    entropy_bonus: float = Field(default=0.0, ge=0)
+    """Weight of the tokens' mean entropy, which is made larger."""
+    kl: float = Field(default=0.0, ge=0)
+    """Weight of the KL divergence from the policy of the beginning."""
+    eval_every: int = Field(default=10, ge=0)
+    """Evaluate every so many steps, before the first and after the last; 0 never."""
+    eval_tasks: int = Field(default=64, ge=1)
+    """Held-out tasks of an evaluation."""
+    checkpoint_every: int = Field(default=10, ge=1)
+    """Steps between checkpoints; the last two are kept."""
+    concurrency: int = Field(default=64, ge=1)
+    """Episodes in flight."""
+    seed: int = 0
+    """Of tasks, samples and orders."""
+    optimiser: OptimiserOptions = OptimiserOptions()
+    """AdamW and the learning rate."""
+    policy: PolicyOptions = PolicyOptions()
+    """Device, number format, adapters."""
+    settings: dict[str, Any] = {}
+    """The algorithm's own."""
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Validate options, the algorithm's own included.
+
+        Raises:
+            UsageError: says which is wrong and what was expected.
+        """
+        try:
+            config = cls.model_validate({**values, "model": str(values.get("model", "")).removeprefix("hf:")})
+        except ValidationError as error:
+            wrong = "; ".join(_in_words(e["type"], [str(part) for part in e["loc"]], e["msg"]) for e in error.errors())
+            raise UsageError(f"The training cannot be configured like this: {wrong}.") from None
+        read_settings(config.algorithm, config.settings)
+        if algorithm(config.algorithm).groups and config.group_size < 2:
+            raise UsageError(
+                f"{config.algorithm} compares the episodes of a group, so group_size=1 teaches nothing. "
+                "Use 2 or more (8 is usual), or an algorithm without groups: reinforce, reinforce_pp."
+            )
+        if config.tasks > config.train_tasks:
+            raise UsageError(f"A step has tasks={config.tasks} different tasks; train_tasks={config.train_tasks}.")
+        return config
+
+
+def _in_words(kind: str, place: list[str], message: str) -> str:
+    if kind == "extra_forbidden":
+        tables: dict[str, type[BaseModel]] = {"optimiser": OptimiserOptions, "policy": PolicyOptions}
+        known = tables.get(place[0], TrainConfig).model_fields
+        close = difflib.get_close_matches(place[-1], known, n=1)
+        meant = f"did you mean {close[0]!r}" if close else f"there is {', '.join(known)}"
+        return f"there is no option {'.'.join(place)!r}, {meant}"
+    return f"{'.'.join(place)}: {message[0].lower()}{message[1:]}"
+
+
+__all__ = ["TrainConfig"]

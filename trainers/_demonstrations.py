@@ -1,0 +1,126 @@
+"""Recorded episodes as demonstrations: what the policy would have been shown, and the action in its own tokens.
+
+Works on episodes of any agent (an oracle, a person, another model): the agent that is trained is led
+through the recorded observations, and a model that answers with the recorded actions writes down the
+ids of each prompt and of each answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from arena.core.agent import Brief
+from arena.core.errors import UsageError
+from arena.core.messages import Completion, Message, Sampling, TextPart, Tool
+from arena.core.model import Traits, conversation
+from arena.core.observation import Observation
+from arena.trainers._batch import Row, RowWriter
+
+if TYPE_CHECKING:
+    from arena.agents.models.local import LocalModel
+    from arena.core.agent import Agent, Session
+    from arena.core.episode import Episode, Turn
+
+
+class Demonstrator:
+    """A model that answers what it was told to answer, in the tokens of another.
+
+    Attributes:
+        answer: its next answer.
+        asked: how often it was asked since.
+        prompt, said: the ids of the last prompt and answer.
+    """
+
+    def __init__(self, model: LocalModel) -> None:
+        engine = model.load()
+        self._encoder, self._tokenizer = engine.encoder, engine.tokenizer
+        end = engine.encoder.turn_end()
+        self._end = end if end is not None else engine.tokenizer.eos_token_id
+        self.spec = model.spec
+        self.traits: Traits = model.traits
+        self.answer = Message.of("assistant", "")
+        self.asked = 0
+        self.prompt: tuple[int, ...] = ()
+        self.said: tuple[int, ...] = ()
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        tools: Sequence[Tool] = (),
+        after: Completion | None = None,
+    ) -> Completion:
+        """The answer, whatever is asked."""
+        self.prompt = self._encoder.encode(messages, tools, after).ids
+        text = self._tokenizer.encode(self.answer.text, add_special_tokens=False, verbose=False)
+        self.said = (*text, self._end)
+        self.asked += 1
+        completion = Completion(parts=self.answer.parts, prompt_ids=self.prompt, token_ids=self.said)
+        return completion.following(conversation(messages, after))
+
+    async def aclose(self) -> None:
+        """Nothing to do: the model belongs to the policy."""
+
+
+async def demonstrations(
+    episodes: Iterable[Episode], make_agent: Callable[[Any], Agent], model: LocalModel
+) -> list[Row]:
+    """The rows of recorded episodes, their actions produced by a `demonstrator`.
+
+    Args:
+        episodes: of one player each; turns without a text observation are led through all the same.
+        make_agent: makes the agent that is trained, given a model.
+        model: in whose tokens.
+
+    Raises:
+        UsageError: the agent asks for another form of answer than the recorded actions can be written in,
+            or a prompt does not fit the model.
+    """
+    teacher = Demonstrator(model)
+    agent = make_agent(teacher)
+    context = model.load().context
+    rows: list[Row] = []
+    for number, episode in enumerate(episodes):
+        if len(episode.briefs) > 1:
+            raise UsageError(f"{episode.task.env} is a game of several players; demonstrations have one.")
+        session, writer = agent.start(_brief(episode), 0), RowWriter(number)
+        for turn in episode.turns:
+            await _show(session, teacher, turn, agent.spec)
+            if len(teacher.prompt) + len(teacher.said) > context:
+                raise UsageError(
+                    f"A demonstration of {episode.key.task} has {len(teacher.prompt) + len(teacher.said)} tokens at "
+                    f"turn {turn.index}; this model takes {context}. Give the agent a window (chat:window=1)."
+                )
+            writer.add(turn.index, teacher.prompt, teacher.said, version="demonstration")
+        rows += writer.rows()
+    return rows
+
+
+async def _show(session: Session, teacher: Demonstrator, turn: Turn, agent: str) -> None:
+    reply = getattr(session, "reply", None)
+    teacher.answer, teacher.asked = reply(turn.action) if reply else Message.of("assistant", turn.action), 0
+    if any(not isinstance(part, TextPart) for part in teacher.answer.parts):
+        raise UsageError(f"The agent {agent} answers with tool calls; demonstrations are text: leave tools=true out.")
+    action = await session.act(Observation(turn.text, results=turn.results))
+    if action.text.strip() != turn.action.strip() or teacher.asked != 1:
+        raise UsageError(
+            f"The agent {agent} reads the demonstrated action {turn.action!r} as {action.text!r}, so it cannot be "
+            "taught by it. Use an agent whose replies are actions, such as chat."
+        )
+
+
+def _brief(episode: Episode) -> Brief:
+    player, told = next(iter(episode.briefs.items()), ("agent", {}))
+    tools: Any = told.get("tools", ())
+    limits: Any = told.get("limits", {})
+    return Brief(
+        instructions=str(told.get("instructions", "")),
+        tools=tuple(Tool.model_validate(tool) for tool in tools),
+        limits={"turns": episode.task.max_turns, **limits},
+        player=player,
+        idle=str(told.get("idle", "")),
+    )
+
+
+__all__ = ["Demonstrator", "demonstrations"]

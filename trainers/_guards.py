@@ -1,0 +1,90 @@
+"""What stops a training, and what it is warned about, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arena.core.errors import ArenaError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from arena.core.episode import Episode
+    from arena.trainers._batch import Batch
+
+_PATIENCE = 5
+"""Steps without a single success before it is said."""
+
+
+class TrainingDiverged(ArenaError):
+    """A loss or gradient that is no number; the batch is saved and the turn named."""
+
+
+def stop_if_not_finite(
+    total: Tensor, batch: Batch, logprob: Tensor, *, step: int, folder: Path, episodes: Sequence[Episode]
+) -> None:
+    """Stop before weights are spoilt.
+
+    Raises:
+        TrainingDiverged: the loss is not finite.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    if bool(torch.isfinite(total)):
+        return
+    broken = ~torch.isfinite(logprob) | ~torch.isfinite(batch.advantage) | ~torch.isfinite(batch.old_logprob)
+    rows = broken.any(-1).nonzero()[:, 0]
+    row = batch.rows[int(rows[0]) if len(rows) else 0]
+    path = folder / "failed" / f"step-{step:06d}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    names = ("ids", "attention", "mask", "old_logprob", "advantage")
+    tensors = {name: getattr(batch, name).detach().cpu().contiguous() for name in names}
+    save_file({**tensors, "logprob": logprob.detach().cpu().contiguous()}, path)
+    key = episodes[row.episode].key
+    raise TrainingDiverged(
+        f"The loss of step {step} is not a number. The batch is saved as {path}; "
+        f"{'its first broken row is' if len(rows) else 'it begins with'} turn {row.turns[0]} to {row.turns[1]} of "
+        f"{key.task}, repeat {key.repeat}. The last checkpoint stands: resume it with a lower "
+        "optimiser.learning_rate or optimiser.max_grad_norm in a new run from its model folder."
+    )
+
+
+def warnings(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the metrics of the steps so far give reason to say now, with what to try.
+
+    Each is said at the step at which it begins to hold.
+    """
+    found = []
+    first, last = history[0], history[-1]
+    successes = [line["success"] for line in history]
+    if len(history) == _PATIENCE and not any(successes):
+        found.append(
+            f"No episode of the first {_PATIENCE} steps succeeded, so there is nothing to reinforce. Start from "
+            "demonstrations (arena train bc), or make the task easier (--set params.…)."
+        )
+    if _begins(history, lambda line: line["entropy"] < 0.05 * max(first["entropy"], 1e-9)):
+        found.append(
+            f"The entropy fell from {first['entropy']:.3f} to {last['entropy']:.3f} nats a token: the policy hardly "
+            "explores any more. Try a lower learning rate, kl=0.01 or entropy_bonus=0.005."
+        )
+    if _begins(history, lambda line: line["tokens_per_turn"] > 3 * max(first["tokens_per_turn"], 1)):
+        found.append(
+            f"Answers grew from {first['tokens_per_turn']:.0f} to {last['tokens_per_turn']:.0f} tokens a turn. Try "
+            "max_tokens in the agent spec, or grpo's overlong_limit."
+        )
+    if _begins(history, lambda line: line.get("advantage_zero") == 1.0):
+        found.append(
+            "All advantages are 0: the episodes of each group earned the same, and this step taught nothing. Try "
+            "other tasks."
+        )
+    return found
+
+
+def _begins(history: Sequence[Mapping[str, Any]], holds: Any) -> bool:
+    return holds(history[-1]) and (len(history) < 2 or not holds(history[-2]))
+
+
+__all__ = ["TrainingDiverged", "stop_if_not_finite", "warnings"]

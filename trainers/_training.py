@@ -1,0 +1,332 @@
+"""A training run: what the visible loop of each algorithm calls, one plain step after the other.
+
+    for step in training.steps():
+        episodes = training.collect(step)
+        …                                       the algorithm's credit
+        with training.updating(step, episodes, credit) as update:
+            for batch in update.batches():
+                …                               the algorithm's loss
+        training.finish(step)                   log, evaluate every n steps, checkpoint
+
+The run folder is an ordinary run: every training episode is in it (`arena replay`, `arena view`), under
+`evaluations/` stands one run per evaluation, `model/` is the result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from arena.agents import build as build_agent
+from arena.core.errors import UsageError
+from arena.evaluation.config import EvalConfig, versions
+from arena.evaluation.evaluate import evaluate_async, in_any_thread
+from arena.evaluation.players import Made
+from arena.records import RunWriter, create_run, open_run, resume_run
+from arena.rollout import Job, RecordedModel
+from arena.trainers import _checkpoint
+from arena.trainers._algorithms import algorithm, read_settings
+from arena.trainers._batch import Row, rows_of
+from arena.trainers._collect import check_first_prompt, play, tasks_of_step, training_tasks
+from arena.trainers._config import TrainConfig
+from arena.trainers._guards import warnings
+from arena.trainers._metrics import MetricsFile, of_credit, of_episodes
+from arena.trainers._optimiser import Optimiser
+from arena.trainers._policy import Policy
+from arena.trainers._start import resolved, run_folder, sampling_temperature
+from arena.trainers._table import TurnTable
+from arena.trainers._update import Update
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from arena.core.agent import Agent
+    from arena.core.episode import Episode
+    from arena.trainers._batch import Batch
+
+Said = Callable[[str], None]
+
+
+class Training:
+    """One run of one algorithm; made by `start` and `resume`, and closed at the end.
+
+    Attributes:
+        config: what it was told.
+        folder: the run folder.
+        policy: what is trained.
+        agent: plays with it.
+        done: steps that are finished.
+        stopping: set it to end after the step at work, with a checkpoint.
+        metrics: everything measured.
+        on_progress, on_notice: receive a line on where it stands, and what a person should know.
+    """
+
+    def __init__(self, config: TrainConfig, writer: RunWriter, policy: Policy, done: int = 0) -> None:
+        self.config, self.folder, self.policy, self.done = config, writer.folder, policy, done
+        self.stopping = False
+        self.on_progress: Said = _silent
+        self.on_notice: Said = _silent
+        self.metrics = MetricsFile(self.folder, until=done)
+        self.agent = self.make_agent(RecordedModel(policy.model))
+        self.temperature = sampling_temperature(self.agent, policy, config.algorithm)
+        self._writer = writer
+        adapters = bool(config.policy.lora_rank)
+        self._optimiser = Optimiser(policy.parameters(), config.optimiser, adapters=adapters)
+        self._pool = training_tasks(config.env, config.train_tasks, config.seed, config.params, config.max_turns)
+        self._line: dict[str, Any] = {}
+        self._reference: Policy | None = None
+
+    @classmethod
+    def start(cls, config: TrainConfig, out: str | Path | None = None) -> Training:
+        """Begin a run; everything that can be known to be wrong is told before anything is written.
+
+        Raises:
+            UsageError, MissingPrerequisite: what does not fit, and what to do.
+        """
+        policy = Policy.load(config.model, config.policy, seed=config.seed)
+        agent = build_agent(config.agent, RecordedModel(policy.model))
+        sampling_temperature(agent, policy, config.algorithm)
+        pool = training_tasks(config.env, config.train_tasks, config.seed, config.params, config.max_turns)
+        first = tasks_of_step(pool, config.tasks, 0, config.seed)[0]
+        in_any_thread(check_first_prompt(lambda model: build_agent(config.agent, model), policy.model, first))
+        writer = create_run(run_folder(config, out), resolved(config, agent, policy))
+        try:
+            training = cls(config, writer, policy)
+            training._become_version("step-0")
+            training._save()
+        except BaseException:
+            writer.close()
+            raise
+        return training
+
+    @classmethod
+    def resume(cls, folder: str | Path) -> Training:
+        """Go on with a run from its newest checkpoint; what was done after it counts no more.
+
+        Raises:
+            UsageError: no training run there.
+            ResumeRefused: packages of the environment have changed since.
+        """
+        path = Path(folder)
+        with open_run(path) as run:
+            before = run.config
+        if before.get("kind") != "train":
+            raise UsageError(f"{path} is no training run; `arena eval --resume` completes an evaluation.")
+        config = TrainConfig.read(before["train"])
+        checkpoint = _checkpoint.newest(path)
+        state = _checkpoint.read_state(checkpoint)
+        writer = resume_run(path, {**before, "versions": versions((config.env,))}, ("versions",))
+        try:
+            writer.recover()
+            writer.supersede_after(state.offsets)
+            policy = _checkpoint.load_policy(checkpoint, config.model, config.policy, config.seed)
+            training = cls(config, writer, policy, state.step)
+            _checkpoint.load_optimiser(checkpoint, training._optimiser)
+            training._become_version(state.version)
+        except BaseException:
+            writer.close()
+            raise
+        return training
+
+    def run(self) -> None:
+        """The algorithm's own loop, from here to the end."""
+        settings = read_settings(self.config.algorithm, self.config.settings)
+        algorithm(self.config.algorithm).module.train(self, settings)
+
+    def steps(self) -> Iterator[int]:
+        """The numbers of the steps that are left, from 1; evaluates before the first and saves the model at the end."""
+        if self.done == 0 and self.config.eval_every and not self.metrics.evaluations:
+            self.metrics.add({"step": 0, "eval": self.evaluate(0)})
+        while self.done < self.config.steps and not self.stopping:
+            self._line = {"step": self.done + 1, "seconds": {}}
+            yield self.done + 1
+        if self.done == self.config.steps:
+            self.policy.save(self.folder / "model")
+
+    def collect(self, step: int, agent: Agent | None = None, group_size: int | None = None) -> list[Episode]:
+        """Play the groups of a step: each task `group_size` times with one seed, all of them recorded.
+
+        Args:
+            step: from 1.
+            agent: who plays; the policy's unless told.
+            group_size: the configuration's unless told.
+
+        Raises:
+            ArenaError: too many episodes could not be scored.
+        """
+        config, finished = self.config, 0
+        tasks = tasks_of_step(self._pool, config.tasks, step - 1, config.seed)
+        jobs = [Job(task, repeat, step) for task in tasks for repeat in range(group_size or config.group_size)]
+
+        def count(episode: Episode) -> None:
+            nonlocal finished
+            finished += 1
+            self._show(f"playing {finished}/{len(jobs)}")
+
+        with self._timed("sample"):
+            work = play(
+                agent or self.agent,
+                jobs,
+                seed=config.seed,
+                concurrency=config.concurrency,
+                writer=self._writer,
+                on_episode=count,
+            )
+            episodes = in_any_thread(work)
+        self._line |= of_episodes(episodes)
+        return episodes
+
+    @contextlib.contextmanager
+    def updating(
+        self,
+        step: int,
+        episodes: Sequence[Episode],
+        credit: NDArray[np.float64] | None,
+        *,
+        table: TurnTable | None = None,
+        rows: Sequence[Row] | None = None,
+    ) -> Iterator[Update]:
+        """The block in which the weights change; nothing is sampled meanwhile.
+
+        Args:
+            step: from 1.
+            episodes: what is learned from; the unscored ones are left out.
+            credit: advantage of each token of `table` (N); None imitates.
+            table: the turns of the episodes.
+            rows: training rows, where they are not those of the episodes themselves.
+        """
+        if rows is None:
+            rows = [row for row in rows_of(episodes) if episodes[row.episode].outcome.scored]
+        if not any(len(row) for row in rows):
+            raise UsageError("The episodes carry no token ids, so there is nothing to train on: use a local model.")
+        if "episodes" not in self._line:
+            self._line |= of_episodes(episodes)
+        if table is not None and credit is not None:
+            self._line |= of_credit(table, credit)
+        config = self.config
+        update = Update(
+            config,
+            self.policy,
+            self._optimiser,
+            step=step,
+            rows=rows,
+            episodes=episodes,
+            credit=credit,
+            rate=config.optimiser.rate(self._optimiser.learning_rate, step - 1, config.steps),
+            temperature=self.temperature,
+            folder=self.folder,
+            reference=self._reference_logprobs if config.kl else None,
+        )
+        with self._timed("update"), self.policy.updating(f"step-{step}"):
+            self._show("updating")
+            yield update
+        self._line |= update.metrics()
+
+    def finish(self, step: int) -> None:
+        """Log the step, evaluate and save where it is time."""
+        config, line = self.config, self._line
+        if config.eval_every and (step % config.eval_every == 0 or step == config.steps):
+            with self._timed("evaluate"):
+                line["eval"] = self.evaluate(step)
+        seconds = line["seconds"]
+        line["rates"] = {
+            "sampled_tokens_per_second": line["sampled_tokens"] / max(seconds.get("sample", 0.0), 1e-9),
+            "computed_tokens_per_second": line["computed_tokens"] / max(seconds.get("update", 0.0), 1e-9),
+        }
+        self.metrics.add(line)
+        self.done = step
+        for warning in warnings(self.metrics.steps):
+            self.on_notice(warning)
+            self._writer.log(warning)
+        if step % config.checkpoint_every == 0 or step == config.steps or self.stopping:
+            self._save()
+        self._show("done")
+
+    def evaluate(self, step: int) -> dict[str, Any]:
+        """Play the held-out tasks once each; returns success and score with their 95 % intervals."""
+        folder = self.folder / "evaluations" / f"step-{step:06d}"
+        shutil.rmtree(folder, ignore_errors=True)
+        self._show("evaluating")
+        config = EvalConfig.read(
+            {
+                "target": self.config.env,
+                "agent": self.config.agent,
+                "model": self.policy.model.spec,
+                "params": self.config.params,
+                "tasks": self.config.eval_tasks,
+                "max_turns": self.config.max_turns,
+                "concurrency": self.config.concurrency,
+                "seed": self.config.seed,
+            }
+        )
+        made = Made(model=self.policy.model)
+        overall = in_any_thread(evaluate_async(config, out=folder, made=made)).summary.overall
+        return {"success": overall.success.to_json(), "score": overall.score.to_json(), "turns": overall.turns}
+
+    def close(self) -> None:
+        """Let go of the run and of the model's thread."""
+        self._writer.close()
+        asyncio.run(self.policy.model.aclose())
+
+    def __enter__(self) -> Training:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def make_agent(self, model: Any) -> Agent:
+        """The agent that is trained, with another model."""
+        return build_agent(self.config.agent, model)
+
+    def _reference_logprobs(self, batch: Batch) -> Tensor:
+        import torch
+
+        asked = (batch.ids, batch.attention, batch.mask, self.temperature)
+        with torch.no_grad():
+            if self.config.policy.lora_rank:
+                with self.policy.as_reference():
+                    return self.policy.logprobs(*asked)[0]
+            if self._reference is None:
+                self._reference = Policy.load(self.config.model, self.config.policy)
+            return self._reference.logprobs(*asked)[0]
+
+    def _become_version(self, version: str) -> None:
+        with self.policy.updating(version):
+            pass
+
+    def _save(self) -> None:
+        self._writer.sync()
+        state = _checkpoint.State(self.done, f"step-{self.done}", self._writer.offsets())
+        _checkpoint.save_checkpoint(self.folder, state, self.policy, self._optimiser)
+
+    @contextlib.contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self._line["seconds"][what] = self._line["seconds"].get(what, 0.0) + time.perf_counter() - begun
+
+    def _show(self, doing: str) -> None:
+        words = [f"step {min(self.done + 1, self.config.steps)}/{self.config.steps}", doing]
+        if self.metrics.steps:
+            last = self.metrics.steps[-1]
+            words += [f"success {last['success'] or 0:.2f}", f"reward {last['reward'] or 0:.2f}"]
+            words += [f"entropy {last['entropy']:.3f}"]
+        if self.metrics.evaluations:
+            held_out = self.metrics.evaluations[-1]["eval"]["success"]["mean"]
+            words.append(f"held-out {held_out if held_out is not None else float('nan'):.2f}")
+        self.on_progress(" · ".join(words))
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+__all__ = ["Training"]

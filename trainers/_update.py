@@ -1,0 +1,152 @@
+"""The update of one step: minibatches out, losses in, the optimiser stepped where a minibatch is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from arena.core.seeds import derive
+from arena.trainers._batch import Batch, Row, batch_of, parts, shuffled
+from arena.trainers._guards import TrainingDiverged, stop_if_not_finite
+from arena.trainers._kl import kl
+from arena.trainers._metrics import Averages
+from arena.trainers._table import PRODUCERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from arena.core.episode import Episode
+    from arena.trainers._config import TrainConfig
+    from arena.trainers._optimiser import Optimiser
+    from arena.trainers._policy import Policy
+
+TRAINED = {"own": (PRODUCERS.index("policy"),), "demonstrations": (PRODUCERS.index("demonstrator"),)}
+"""Whose tokens a loss takes."""
+
+
+class Update:
+    """One step's rows, gone through `epochs` times in `minibatches` each.
+
+    Args:
+        rows: of scored episodes.
+        credit: a number for each token of the table, None for 1 on each.
+        rate: the learning rate.
+        temperature: of the sampling.
+        reference: log-probabilities under the reference policy, where there is a KL term.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        policy: Policy,
+        optimiser: Optimiser,
+        *,
+        step: int,
+        rows: Sequence[Row],
+        episodes: Sequence[Episode],
+        credit: NDArray[np.float64] | None,
+        rate: float,
+        temperature: float,
+        folder: Path,
+        reference: Callable[[Batch], Tensor] | None = None,
+    ) -> None:
+        self._config, self._policy, self._optimiser = config, policy, optimiser
+        self._step, self._rows, self._episodes, self._credit = step, rows, episodes, credit
+        self._rate, self._temperature, self._folder, self._reference = rate, temperature, folder, reference
+        self._producers = TRAINED["demonstrations" if credit is None else "own"]
+        self._averages, self._norms = Averages(), list[float]()
+        self._padded = self._filled = self._trained = 0
+        self._entropy: Tensor | None = None
+
+    def batches(self) -> Iterator[Batch]:
+        """Padded batches of at most `pass_tokens`. Rows whose credit is 0 everywhere are counted but not computed."""
+        config, lengths = self._config, np.array([len(row) for row in self._rows], np.int64)
+        weights = np.array([row.trains(self._producers).sum() for row in self._rows])
+        teaching = np.array([self._teaches(row) for row in self._rows], bool)
+        pad = self._policy.tokenizer.pad_token_id or 0
+        for epoch in range(config.epochs):
+            generator = np.random.default_rng(derive(config.seed, "order", self._step, epoch))
+            for group in shuffled(len(self._rows), config.minibatches, generator):
+                cut = parts(group[teaching[group]], lengths, config.pass_tokens)
+                for number, part in enumerate(cut):
+                    self._padded += len(part) * int(lengths[part].max())
+                    self._filled += int(lengths[part].sum())
+                    self._trained += int(weights[part].sum())
+                    yield batch_of(
+                        [self._rows[int(place)] for place in part],
+                        self._credit,
+                        pad=pad,
+                        device=self._policy.device,
+                        producers=self._producers,
+                        tokens=float(weights[group].sum()),
+                        sequences=float((weights[group] > 0).sum()),
+                        completes=number == len(cut) - 1,
+                    )
+
+    def _teaches(self, row: Row) -> bool:
+        if self._credit is None or self._config.entropy_bonus or self._config.kl:
+            return bool(row.trains(self._producers).any())
+        return bool((self._credit[row.source[row.trains(self._producers)]] != 0).any())
+
+    def logprobs(self, batch: Batch) -> Tensor:
+        """Log-probabilities of the tokens that train (B, L), with gradients."""
+        found, self._entropy = self._policy.logprobs(
+            batch.ids,
+            batch.attention,
+            batch.mask,
+            self._temperature,
+            entropy_grad=self._config.entropy_bonus > 0,
+        )
+        return found
+
+    def backward(self, batch: Batch, logprob: Tensor, loss: Tensor, metrics: Mapping[str, float]) -> None:
+        """Add the gradients of a batch's loss; the last batch of a minibatch makes the optimiser step.
+
+        Raises:
+            TrainingDiverged: the loss or the gradient is not finite.
+        """
+        assert self._entropy is not None, "logprobs comes first"
+        entropy = (self._entropy * batch.mask).sum() / batch.tokens
+        total = loss - self._config.entropy_bonus * entropy
+        share = float(batch.mask.sum())
+        more = {"entropy": float(entropy.detach()) * batch.tokens / share}
+        if self._reference is not None:
+            divergence = kl(logprob, self._reference(batch)) * batch.mask
+            total = total + self._config.kl * divergence.sum() / batch.tokens
+            more["kl"] = float(divergence.detach().sum()) / share
+        self._stop_if_not_finite(total, batch, logprob)
+        total.backward()
+        self._optimiser.accumulate()
+        self._averages.add({**metrics, **more, "loss": float(loss.detach()) * batch.tokens / share}, share)
+        if batch.completes:
+            self._norms.append(self._optimiser.step(self._rate))
+            if not np.isfinite(self._norms[-1]):
+                self._stop_if_not_finite(total * np.nan, batch, logprob)
+
+    def _stop_if_not_finite(self, total: Tensor, batch: Batch, logprob: Tensor) -> None:
+        stop_if_not_finite(
+            total.detach(), batch, logprob.detach(), step=self._step, folder=self._folder, episodes=self._episodes
+        )
+
+    def metrics(self) -> dict[str, Any]:
+        """What the step came to."""
+        found: dict[str, Any] = {"loss": 0.0, "entropy": 0.0, **self._averages.means()}
+        return {
+            **found,
+            "grad_norm": float(np.mean(self._norms)) if self._norms else 0.0,
+            "learning_rate": self._rate,
+            "optimiser_steps": len(self._norms),
+            "rows": len(self._rows),
+            "trained_tokens": self._trained,
+            "computed_tokens": self._filled,
+            "padding_waste": 1 - self._filled / self._padded if self._padded else 0.0,
+        }
+
+
+__all__ = ["TrainingDiverged", "Update"]

@@ -1,0 +1,83 @@
+"""Behaviour cloning: imitate recorded episodes, or the best of them, or an oracle's.
+
+    L = -mean over the demonstrator's tokens of log pi(token | what the policy would have been shown)
+
+Demonstrations are episodes of any agent: the trained agent is led through the observations, and the
+actions are written in its own form and tokens. `keep` below 1 takes the episodes with the highest
+returns only (filtered BC; Abdulhai et al. 2023, section 4).
+
+Deviations: none of the reference's tie rule: exactly the best round(keep x episodes) are taken, the
+earlier of equals, where a quantile would keep all ties.
+
+    arena train bc --env arena/Maze-v0 --model ./my-model --steps 10 --set tasks=32
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from arena.agents import build as build_agent
+from arena.core.errors import UsageError
+from arena.evaluation.evaluate import in_any_thread
+from arena.records import open_run
+from arena.trainers._demonstrations import demonstrations
+from arena.trainers._options import Options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from arena.core.episode import Episode
+    from arena.trainers._training import Training
+
+
+@dataclass(frozen=True)
+class Config(Options):
+    """What behaviour cloning can be told."""
+
+    demonstrator: str = "oracle"
+    """Agent that plays the demonstrations of each step …"""
+    runs: tuple[str, ...] = ()
+    """… or run folders whose episodes are the demonstrations, all of them at each step."""
+    keep: float = 1.0
+    """Share of the episodes that is imitated: those with the highest returns."""
+
+
+def best(episodes: Sequence[Episode], keep: float) -> list[Episode]:
+    """The scored episodes with the highest returns, in their order.
+
+    Raises:
+        UsageError: `keep` is no share, or nothing is left.
+    """
+    if not 0 < keep <= 1:
+        raise UsageError(f"keep is a share in (0, 1], not {keep}.")
+    scored = [episode for episode in episodes if episode.outcome.scored and episode.turns]
+    ranked = sorted(range(len(scored)), key=lambda place: -scored[place].total_reward)
+    chosen = sorted(ranked[: max(round(keep * len(scored)), 1)])
+    if not chosen:
+        raise UsageError("There are no scored episodes to imitate.")
+    return [scored[place] for place in chosen]
+
+
+def loss(logprob: Tensor, mask: Tensor, *, tokens: float | None = None) -> tuple[Tensor, dict[str, float]]:
+    """The mean negative log-probability, and how likely the demonstrated tokens are; tensors are (B, L)."""
+    from arena.trainers._losses import aggregate
+
+    likelihood = aggregate(logprob.detach().exp(), mask).item()
+    return aggregate(-logprob, mask, tokens=tokens), {"demonstrated": likelihood}
+
+
+def train(training: Training, config: Config) -> None:
+    """Collect demonstrations, imitate them, log, evaluate, save."""
+    recorded = [episode for folder in config.runs for episode in open_run(folder).episodes()]
+    for step in training.steps():
+        episodes = training.collect(step, build_agent(config.demonstrator), 1) if not config.runs else recorded
+        chosen = best(episodes, config.keep)
+        rows = in_any_thread(demonstrations(chosen, training.make_agent, training.policy.model))
+        with training.updating(step, chosen, None, rows=rows) as update:
+            for batch in update.batches():
+                logprob = update.logprobs(batch)
+                total, metrics = loss(logprob, batch.mask, tokens=batch.tokens)
+                update.backward(batch, logprob, total, metrics)
+        training.finish(step)
