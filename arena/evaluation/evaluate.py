@@ -15,11 +15,11 @@ from arena.core.episode import Episode
 from arena.core.model import Model
 from arena.core.task import Suite
 from arena.evaluation.config import EvalConfig, versions
-from arena.evaluation.players import Made, Players, model_of, players
+from arena.evaluation.players import Made, Players, players
 from arena.evaluation.progress import Progress
 from arena.evaluation.summary import Summary, summarise
 from arena.records import Row, Run, RunWriter, create_run, open_run, resume_run
-from arena.rollout import Budget, Engine, Job
+from arena.rollout import Budget, Engine, Job, model_of
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from arena.core.agent import Agent
 from arena.core.errors import BadSpec, UsageError
 from arena.core.model import Model
 from arena.evaluation.config import EvalConfig
-from arena.rollout import RecordedModel
+from arena.rollout import RecordedModel, model_attribute, model_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +86,9 @@ async def players(config: EvalConfig, made: Made) -> AsyncIterator[Players]:
         yield Players({"agent": agent, **others}, model, roles)
 
 
-def model_of(agent: Agent | None) -> Model | None:
-    """The model that an agent was made with: its attribute `model` or `_model`."""
-    name = _model_attribute(agent)
-    return getattr(agent, name) if name else None
-
-
-def _model_attribute(agent: Agent | None) -> str | None:
-    return next((name for name in ("model", "_model") if isinstance(getattr(agent, name, None), Model)), None)
-
-
 def _with_model(agent: Any, model: Model | None) -> Agent:
     """A copy of an agent that asks another model; the caller's own stays as it is."""
-    name, spec = _model_attribute(agent) or "", agent.spec
+    name, spec = model_attribute(agent) or "", agent.spec
     if dataclasses.is_dataclass(agent) and any(f.name == name and f.init for f in dataclasses.fields(agent)):
         copied: Any = dataclasses.replace(agent, **{name: model})  # type: ignore[type-var]
         if not hasattr(copied, "spec"):

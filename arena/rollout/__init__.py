@@ -3,6 +3,6 @@
 from arena.rollout.engine import Engine
 from arena.rollout.jobs import Job, Prefix
 from arena.rollout.limits import Budget, Limits
-from arena.rollout.recorder import RecordedModel
+from arena.rollout.recorder import RecordedModel, model_attribute, model_of
 
-__all__ = ["Budget", "Engine", "Job", "Limits", "Prefix", "RecordedModel"]
+__all__ = ["Budget", "Engine", "Job", "Limits", "Prefix", "RecordedModel", "model_attribute", "model_of"]

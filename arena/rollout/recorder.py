@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from arena.core.agent import Action
+from arena.core.agent import Action, Agent
 from arena.core.episode import Call
 from arena.core.messages import Completion, Message, Sampling, Tool, Usage
 from arena.core.model import Model, Traits, conversation
@@ -57,6 +57,17 @@ class RecordedModel:
     async def aclose(self) -> None:
         """As `Model.aclose`."""
         await self._model.aclose()
+
+
+def model_attribute(agent: Agent | None) -> str | None:
+    """Where an agent keeps the model that it was made with: `model`, `_model`, or nowhere."""
+    return next((name for name in ("model", "_model") if isinstance(getattr(agent, name, None), Model)), None)
+
+
+def model_of(agent: Agent | None) -> Model | None:
+    """The model that an agent was made with."""
+    name = model_attribute(agent)
+    return getattr(agent, name) if name else None
 
 
 @dataclass(slots=True)

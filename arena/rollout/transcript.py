@@ -26,7 +26,7 @@ from arena.core.observation import Observation, image_part
 from arena.core.outcome import Outcome
 from arena.rollout._contract import BLAME, extra_info, finite, reading_environment, score_of
 from arena.rollout.jobs import Job, Sink
-from arena.rollout.recorder import CallLog
+from arena.rollout.recorder import CallLog, model_of
 
 
 @dataclass(slots=True)
@@ -185,7 +185,7 @@ class Transcript:
 
     def _head(self) -> dict[str, Any]:
         """The fields that are known once the episode has begun."""
-        models = {player: getattr(agent, "model", None) for player, agent in self.agents.items()}
+        models = {player: model_of(agent) for player, agent in self.agents.items()}
         return {
             "task": TaskRecord(**self.job.task.to_json()),
             "seed": self.seed,
