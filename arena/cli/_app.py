@@ -6,6 +6,7 @@ Exit codes: 0 ok, 1 below a threshold or a difference found, 2 usage, 3 somethin
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from types import ModuleType
@@ -16,6 +17,7 @@ import typer
 from arena import __version__
 from arena.cli import check, compare, doctor, evaluate, listing, new, play, quickstart, replay, train
 from arena.cli._console import notice, say
+from arena.cli._progress import RetryNotices
 from arena.core.errors import ArenaError, MissingPrerequisite, UsageError
 
 COMMANDS: dict[str, ModuleType] = {
@@ -94,6 +96,9 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     command = typer.main.get_command(app)
+    retries = logging.getLogger("stamina")
+    if not any(isinstance(handler, RetryNotices) for handler in retries.handlers):
+        retries.addHandler(RetryNotices())
     try:
         with command.make_context("arena", words) as context:
             code = command.invoke(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -10,6 +11,8 @@ import sys
 import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+from arena.cli._console import notice
 
 if TYPE_CHECKING:
     from arena.evaluation import Progress
@@ -109,3 +112,20 @@ class Interrupts:
         # Written past the buffers: the handler may have come in the middle of another write.
         os.write(2, f"\n{_SAID[step]}".encode())
         loop.call_soon_threadsafe(engine.drain if step == "drain" else engine.cancel)
+
+
+class RetryNotices(logging.Handler):
+    """Says that a model's server is asked again and why, at most once in some seconds."""
+
+    def __init__(self, every: float = 5.0) -> None:
+        super().__init__(logging.WARNING)
+        self._every = every
+        self._next = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a retry that stamina has scheduled."""
+        now = time.monotonic()
+        if now >= self._next and record.msg == "stamina.retry_scheduled":
+            self._next = now + self._every
+            details = record.__dict__
+            notice(f"Asking again in {details['stamina.wait_for']:g} s: {details['stamina.caused_by']}")

@@ -155,6 +155,8 @@ def _report(evaluation: Evaluation) -> None:
     show(*tables(summary, console().width))
     for warning in summary.warnings:
         say(f"! {warning}")
+    if reason := _reason(evaluation):
+        say(f"! {reason}")
     say()
     if not evaluation.complete:
         pairs({"complete it": f"arena eval --resume {folder}", "read it": f"arena replay {folder}"})
@@ -166,6 +168,13 @@ def _report(evaluation: Evaluation) -> None:
             "compare": f"arena compare {folder} OTHER",
         }
     )
+
+
+def _reason(evaluation: Evaluation) -> str | None:
+    """Why the first episode that is not scored is not; the others most often have the same reason."""
+    lost = evaluation.run.episodes(lambda row: not row.outcome.scored)
+    failure = next((episode.failure for episode in lost if episode.failure is not None), None)
+    return None if failure is None else f"{failure.type}: {failure.message}"
 
 
 def _below(evaluation: Evaluation, min_score: float | None, min_coverage: float | None) -> bool:

@@ -161,3 +161,13 @@ def test_a_reader_who_has_seen_enough_is_no_error(tmp_path):
     with listing.stderr:
         assert listing.stderr.read() == ""
     assert listing.wait(30) == 0
+
+
+def test_a_server_that_does_not_answer_is_named_with_its_reason(arena, tmp_path):
+    """A person would see how many episodes were lost, and not why."""
+    model = "openai:x@http://127.0.0.1:9/v1,max_retries=1,wait=0.01"
+    done = arena("eval", "guess-number", "-a", "chat", "-m", model, "-n", "2", "-o", tmp_path / "run")
+    assert "Asking again in" in done.err
+    assert "stamina" not in done.err
+    assert "ModelUnavailable" in done.out
+    assert "127.0.0.1:9" in done.out
