@@ -178,7 +178,7 @@ class _Contract:
             raise ResetNeeded(f"This episode is {_WORDS[self._phase]}: call reset() before step().")
         if not isinstance(action, str):
             raise UsageError(f"An action is a string, not {type(action).__name__}.")
-        return clean(action)[0]
+        return action if action.isascii() else clean(action)[0]
 
     def _checked_conclude(self) -> None:
         if self._phase != "running":

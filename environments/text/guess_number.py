@@ -90,7 +90,7 @@ class GuessNumber(StateSnapshots, Env):
 
     def _step(self, action: str) -> StepResult:
         state = self.state
-        guess = _read(action)
+        guess = _read(action) if len(action) <= _LONGEST else None
         if guess is None:
             return self._misunderstood(
                 f"Reply with one whole number from {self.low} to {self.high}, such as {self.low}."
@@ -138,13 +138,9 @@ def _name(low: int, high: int, number: int) -> str:
     return f"{derive('GuessNumber', low, high, number):016x}"
 
 
+@lru_cache(maxsize=_MOST_NUMBERS)
 def _read(action: str) -> int | None:
     """The number guessed, or None where the text is not a guess."""
-    return _read_short(action) if len(action) <= _LONGEST else None
-
-
-@lru_cache(maxsize=_MOST_NUMBERS)
-def _read_short(action: str) -> int | None:
     found = _GUESS.fullmatch(action)
     return None if found is None else int(found[1])
 
