@@ -18,16 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.core.errors import UsageError
-from arena.trainers._table import PRODUCERS
+from arena.trainers._table import DEMONSTRATOR, ENVIRONMENT, POLICY
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from arena.core.episode import Episode, Turn
-
-_POLICY = PRODUCERS.index("policy")
-_DEMONSTRATOR = PRODUCERS.index("demonstrator")
-_ENVIRONMENT = PRODUCERS.index("environment")
 
 _MOST_WASTE = 0.08
 
@@ -61,7 +57,7 @@ class Row:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def trains(self, producers: Sequence[int] = (_POLICY,)) -> NDArray[np.bool_]:
+    def trains(self, producers: Sequence[int] = (POLICY,)) -> NDArray[np.bool_]:
         """Where the tokens of these producers are; never the first token, which nothing comes before (n)."""
         chosen = np.isin(self.producer, producers)
         chosen[:1] = False
@@ -92,7 +88,7 @@ def rows_of(episodes: Iterable[Episode]) -> list[Row]:
                         call.prompt_ids.written_out(written),
                         call.token_ids,
                         logprobs=call.logprobs,
-                        producer=_DEMONSTRATOR if turn.forced else _POLICY,
+                        producer=DEMONSTRATOR if turn.forced else POLICY,
                         version=call.policy_version or "",
                         place=place,
                     )
@@ -116,7 +112,7 @@ class RowWriter:
         answer: Sequence[int],
         *,
         logprobs: Sequence[float] | None = None,
-        producer: int = _DEMONSTRATOR,
+        producer: int = DEMONSTRATOR,
         version: str = "",
         place: int | None = None,
     ) -> None:
@@ -130,7 +126,7 @@ class RowWriter:
         if not self._ids:
             self._first = turn
         self._ids += [*new, *answer]
-        self._producer += [_ENVIRONMENT] * len(new) + [producer] * n
+        self._producer += [ENVIRONMENT] * len(new) + [producer] * n
         self._logprob += [np.nan] * len(new) + list(logprobs or [np.nan] * n)
         self._source += [NOWHERE] * len(new) + (list(range(place, place + n)) if place is not None else [NOWHERE] * n)
         self._last = turn
@@ -202,7 +198,7 @@ def batch_of(
     *,
     pad: int,
     device: Any = "cpu",
-    producers: Sequence[int] = (_POLICY,),
+    producers: Sequence[int] = (POLICY,),
     tokens: float = 1.0,
     sequences: float = 1.0,
     completes: bool = True,
@@ -229,7 +225,7 @@ def batch_of(
     old, advantage = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for number, row in enumerate(rows):
         chosen, n = row.trains(producers), len(row)
-        if np.isnan(row.logprob[chosen & (row.producer == _POLICY)]).any():
+        if np.isnan(row.logprob[chosen & (row.producer == POLICY)]).any():
             raise UsageError(
                 "Sampled tokens were recorded without log-probabilities, so no ratio can be taken: train on episodes "
                 "of a local model, or imitate them (arena train bc)."

@@ -23,13 +23,10 @@ import numpy as np
 from arena.core.outcome import Outcome
 from arena.trainers._codes import code
 from arena.trainers._segments import Segments
-from arena.trainers._table import POLICY, PRODUCERS, GroupBy, on_last_tokens
+from arena.trainers._table import DEMONSTRATOR, ENVIRONMENT, POLICY, GroupBy, on_last_tokens
 
 if TYPE_CHECKING:
     from arena.core.episode import Episode, Turn
-
-_ENVIRONMENT = PRODUCERS.index("environment")
-_DEMONSTRATOR = PRODUCERS.index("demonstrator")
 
 
 def columns(episodes: Iterable[Episode], group_by: GroupBy) -> dict[str, Any]:
@@ -122,7 +119,7 @@ def _tokens(turn: Turn) -> tuple[list[int], list[float], int]:
     producers: list[int] = []
     logprobs: list[float] = []
     sampled = 0
-    by = _DEMONSTRATOR if turn.forced else POLICY
+    by = DEMONSTRATOR if turn.forced else POLICY
     for call in turn.calls:
         if call.role != "chosen" or call.error is not None:
             continue
@@ -130,7 +127,7 @@ def _tokens(turn: Turn) -> tuple[list[int], list[float], int]:
             sampled += 0 if turn.forced else call.usage.output
             continue
         new, answer = len(call.prompt_ids.new), len(call.token_ids)
-        producers += [_ENVIRONMENT] * new + [by] * answer
+        producers += [ENVIRONMENT] * new + [by] * answer
         logprobs += [np.nan] * new + list(call.logprobs or [np.nan] * answer)
         sampled += 0 if turn.forced else answer
     return producers, logprobs, sampled

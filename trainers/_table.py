@@ -25,7 +25,7 @@ ProducerName = Literal["policy", "demonstrator", "environment", "template"]
 PRODUCERS: tuple[ProducerName, ...] = get_args(ProducerName)
 """What the codes 0, 1, 2, 3 of `token_producer` stand for."""
 
-POLICY = PRODUCERS.index("policy")
+POLICY, DEMONSTRATOR, ENVIRONMENT = map(PRODUCERS.index, ("policy", "demonstrator", "environment"))
 
 GroupBy = Literal["observation", "state"]
 
@@ -251,4 +251,14 @@ def on_last_tokens(reward: Floats, offsets: Integers, along: Segments) -> Floats
     return sum_by(last[owned], reward[owned], int(offsets[-1]))
 
 
-__all__ = ["POLICY", "PRODUCERS", "GroupBy", "ProducerName", "SampledTokens", "TurnTable", "on_last_tokens"]
+__all__ = [
+    "DEMONSTRATOR",
+    "ENVIRONMENT",
+    "POLICY",
+    "PRODUCERS",
+    "GroupBy",
+    "ProducerName",
+    "SampledTokens",
+    "TurnTable",
+    "on_last_tokens",
+]

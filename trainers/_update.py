@@ -13,7 +13,7 @@ from arena.trainers._batch import Batch, Row, batch_of, parts, shuffled
 from arena.trainers._guards import TrainingDiverged, stop_if_not_finite
 from arena.trainers._kl import kl
 from arena.trainers._metrics import Averages
-from arena.trainers._table import PRODUCERS
+from arena.trainers._table import DEMONSTRATOR, POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from arena.trainers._optimiser import Optimiser
     from arena.trainers._policy import Policy
 
-TRAINED = {"own": (PRODUCERS.index("policy"),), "demonstrations": (PRODUCERS.index("demonstrator"),)}
+TRAINED = {"own": (POLICY,), "demonstrations": (DEMONSTRATOR,)}
 """Whose tokens a loss takes."""
 
 

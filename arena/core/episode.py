@@ -35,8 +35,6 @@ FORMAT = 1
 
 ObservationPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
-Producer = Literal["policy", "demonstrator", "environment", "template"]
-
 
 class TaskRecord(Record):
     """The task as it was run; see `core.task.Task`."""
@@ -297,7 +295,6 @@ __all__ = [
     "ObservationPart",
     "Parent",
     "Part",
-    "Producer",
     "Record",
     "Sampling",
     "TaskRecord",

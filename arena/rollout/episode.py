@@ -191,18 +191,13 @@ class EpisodeRun:
     async def _decide(self, session: Session) -> Action:
         """The agent's action, within the time limits; what its code raises is its own bug."""
         limit, name = self._time_left()
-        clock = asyncio.timeout(limit)
         try:
-            async with clock:
-                return checked_action(await session.act(self._script.observation))
-        except ArenaError:
-            raise
-        except TimeoutError as error:
-            if clock.expired():
-                raise LimitReached(name) from None
-            raise AgentError(f"TimeoutError: {error}") from error
-        except Exception as error:
-            raise AgentError(f"{type(error).__name__}: {error}") from error
+            async with asyncio.timeout(limit):
+                # A TimeoutError of the agent's own is its bug; the one that leaves this block is the limit's.
+                with blaming_agent():
+                    return checked_action(await session.act(self._script.observation))
+        except TimeoutError:
+            raise LimitReached(name) from None
 
     async def _step(self, host: Host, player: str, action: Action, step: Step) -> None:
         limit, name = self._time_left()

@@ -126,6 +126,8 @@ class Going:
                 raise ValueError("a bug")
             if self.behaviour == "wrong type":
                 return "go"
+            if self.behaviour == "timeout":
+                raise TimeoutError("a socket of the agent's own")
             if self.behaviour == "no text":
                 return Action(None)  # type: ignore[arg-type]
             if self.behaviour == "hang":

@@ -180,6 +180,11 @@ def test_a_record_that_cannot_be_written_ends_the_run_with_one_error():
         run([Job(Task("probe/Count-v0", seed)) for seed in range(9)], writer=Full())
 
 
+def test_a_timeout_of_the_agents_own_is_its_bug_and_not_the_limit():
+    episode = one("probe/Count-v0", probes.Go("timeout"), Limits(turn_seconds=5))
+    assert (episode.outcome, episode.limit) == (Outcome.AGENT_ERROR, None)
+
+
 def test_the_time_limit_covers_the_whole_episode():
     episode = one("probe/Count-v0", probes.Go("hang"), Limits(seconds=0.1))
     assert (episode.outcome, episode.limit) == (Outcome.TRUNCATED, "time")
