@@ -14,6 +14,9 @@ AGENTS.register(
     "scripted", "arena.agents.scripted:ScriptedAgent", "plays a list of actions: actions=FILE or text=ACTION"
 )
 AGENTS.register("replaying", "arena.agents.replaying:ReplayingAgent", "plays recorded actions again: actions=FILE")
+AGENTS.register(
+    "noisy", "arena.agents.noisy:NoisyAgent", "slips: another agent's actions (of=oracle), random ones with epsilon=0.3"
+)
 AGENTS.register("human", "arena.agents.human:HumanAgent", "a person at the terminal")
 AGENTS.register("chat", "arena.agents.chat:ChatAgent", "asks a model: the whole conversation, its reply is the action")
 AGENTS.register("react", "arena.agents.react:ReactAgent", "asks a model: a thought, then an action")

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from arena import __version__
-from arena.cli import check, compare, doctor, evaluate, listing, new, play, quickstart, replay, train
+from arena.cli import check, collect, compare, doctor, evaluate, listing, new, play, quickstart, replay, train
 from arena.cli._console import notice, say
 from arena.cli._progress import RetryNotices
 from arena.core.errors import ArenaError, MissingPrerequisite, UsageError
@@ -25,6 +25,7 @@ COMMANDS: dict[str, ModuleType] = {
     "play": play,
     "eval": evaluate,
     "train": train,
+    "collect": collect,
     "replay": replay,
     "compare": compare,
     "new": new,

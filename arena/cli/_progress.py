@@ -91,7 +91,7 @@ class Interrupts:
         """From now on signals are this engine's."""
         self._engine, self._loop = engine, asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._handle)
+            self._before.setdefault(number, signal.signal(number, self._handle))
 
     def __enter__(self) -> Interrupts:
         return self

@@ -7,12 +7,13 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from arena.core import registry
 from arena.core.errors import UsageError
+from arena.core.seeds import Split
 from arena.core.specs import read_value
 from arena.core.task import Suite, Task
 from arena.rollout import Limits
@@ -21,15 +22,14 @@ DEFAULT_TASKS = 20
 """How many tasks are drawn when an environment is evaluated rather than a suite."""
 
 
-class EvalConfig(BaseModel):
-    """An evaluation, as `arena eval` takes it from its options, a `-c` file and `--set`."""
+class PlayConfig(BaseModel):
+    """What is common to all commands that play tasks and record the episodes."""
 
     model_config = ConfigDict(extra="forbid")
+    noun: ClassVar[str] = "evaluation"
 
     target: str
     """A suite (name or path of a .toml file) or an environment id."""
-    agent: str = "random"
-    """Agent spec of the evaluated player."""
     model: str | None = None
     """Model spec, where the agent needs one."""
     players: dict[str, str] = {"others": "random"}
@@ -38,14 +38,12 @@ class EvalConfig(BaseModel):
     """Models of the environment's own roles (a simulated user, a judge)."""
     params: dict[str, Any] = {}
     """Constructor parameters, when the target is an environment."""
-    split: Literal["train", "eval"] = "eval"
+    split: Split = "eval"
     """Which tasks, when the target is an environment."""
     tasks: int | None = Field(default=None, ge=1)
     """How many tasks: drawn from an environment (20 unless told), or the first ones of a suite."""
     task_seed: int = 0
     """Which tasks are drawn from an environment."""
-    repeats: int = Field(default=1, ge=1)
-    """Episodes of each task."""
     seed: int = 0
     """Seed of the run: of the agents, not of the environments."""
     max_turns: int | None = Field(default=None, ge=1)
@@ -60,11 +58,9 @@ class EvalConfig(BaseModel):
     """Worker processes for environments that need them; one per core unless told."""
     retries: int = Field(default=1, ge=0)
     """How often an episode lost to an infrastructure error is tried again at once."""
-    snapshots: bool = False
-    """Keep the environment's state before each turn, so that forks need no re-execution."""
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> EvalConfig:
+    def read(cls, values: Mapping[str, Any]) -> Self:
         """Validate options.
 
         Raises:
@@ -73,8 +69,10 @@ class EvalConfig(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            wrong = "; ".join(_in_words(e["type"], [str(part) for part in e["loc"]], e["msg"]) for e in error.errors())
-            raise UsageError(f"The evaluation cannot be configured like this: {wrong}.") from None
+            wrong = "; ".join(
+                _in_words(cls, e["type"], [str(part) for part in e["loc"]], e["msg"]) for e in error.errors()
+            )
+            raise UsageError(f"The {cls.noun} cannot be configured like this: {wrong}.") from None
 
     def suite(self) -> Suite:
         """The tasks to run.
@@ -103,11 +101,22 @@ class EvalConfig(BaseModel):
         return Suite(self.target, tuple(tasks), proved=False, description=known.summary)
 
 
-def _in_words(kind: str, place: list[str], message: str) -> str:
+class EvalConfig(PlayConfig):
+    """An evaluation, as `arena eval` takes it from its options, a `-c` file and `--set`."""
+
+    agent: str = "random"
+    """Agent spec of the evaluated player."""
+    repeats: int = Field(default=1, ge=1)
+    """Episodes of each task."""
+    snapshots: bool = False
+    """Keep the environment's state before each turn, so that forks need no re-execution."""
+
+
+def _in_words(config: type[PlayConfig], kind: str, place: list[str], message: str) -> str:
     """What is wrong with one option; for a name that is none, what was probably meant."""
     if kind not in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{'.'.join(place)}: {message[0].lower()}{message[1:]}"
-    known = Limits.__dataclass_fields__ if place[0] == "limits" else EvalConfig.model_fields
+    known = Limits.__dataclass_fields__ if place[0] == "limits" else config.model_fields
     close = difflib.get_close_matches(place[-1], known, n=1)
     meant = f"did you mean {close[0]!r}" if close else f"there is {', '.join(known)}"
     return f"there is no option {'.'.join(place)!r}, {meant}"
@@ -154,8 +163,8 @@ def _version(distribution: str) -> str:
         return "unknown"
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """The options of a `-c` file: the `[eval]` table of a run.toml, or the whole file.
+def read_file(path: Path, table: str = "eval") -> dict[str, Any]:
+    """The options of a `-c` file: the named table of a run.toml, or the whole file.
 
     Raises:
         UsageError: it cannot be read.
@@ -166,5 +175,5 @@ def read_file(path: Path) -> dict[str, Any]:
         data = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The configuration {path} cannot be read: {error}.") from error
-    table = data.get("eval", data)
-    return dict(table) if isinstance(table, dict) else {}
+    found = data.get(table, data)
+    return dict(found) if isinstance(found, dict) else {}

@@ -45,8 +45,8 @@ class Players:
         """What of them can change an answer beside the agents' specs; a run is resumed with the same only."""
         prompts = {player: getattr(agent, "prompt_hash", None) for player, agent in self.agents.items()}
         identity = {
-            "model": _identity(self.model) if self.model is not None else None,
-            "roles": {role: _identity(model) for role, model in self.roles.items()},
+            "model": model_identity(self.model) if self.model is not None else None,
+            "roles": {role: model_identity(model) for role, model in self.roles.items()},
             "prompts": {player: prompt for player, prompt in prompts.items() if prompt},
         }
         return {name: value for name, value in identity.items() if value}
@@ -105,7 +105,8 @@ def _with_model(agent: Any, model: Model | None) -> Agent:
     return cast("Agent", copied)
 
 
-def _identity(model: Model) -> dict[str, str]:
+def model_identity(model: Model) -> dict[str, str]:
+    """What of a model can change its answers."""
     try:
         spec = sampling_identity(model.spec)
     except BadSpec:  # a model of the caller's own need not follow the form: then all of its line is compared

@@ -102,6 +102,11 @@ class Engine:
         if self._fatal is not None:
             raise self._fatal
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to drain or to stop."""
+        return self._draining
+
     def drain(self) -> None:
         """Begin no more episodes; those in flight go on to their end. Callable from a signal handler."""
         self._draining = True
