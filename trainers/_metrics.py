@@ -68,6 +68,18 @@ class MetricsFile:
         """The lines with an evaluation."""
         return [line for line in self.lines if "eval" in line]
 
+    def in_short(self) -> list[str]:
+        """Where training stands, in a few words each."""
+        words = []
+        if self.steps:
+            last = self.steps[-1]
+            words += [f"success {last['success'] or 0:.2f}", f"reward {last['reward'] or 0:.2f}"]
+            words += [f"entropy {last['entropy']:.3f}"]
+        if self.evaluations:
+            held_out = self.evaluations[-1]["eval"]["success"]["mean"]
+            words.append(f"held-out {held_out if held_out is not None else float('nan'):.2f}")
+        return words
+
 
 def of_episodes(episodes: Sequence[Episode]) -> dict[str, Any]:
     """Reward, success with its interval, lengths, and what was lost."""

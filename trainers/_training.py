@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,9 +25,8 @@ import numpy as np
 
 from arena.agents import build as build_agent
 from arena.core.errors import UsageError
-from arena.evaluation.config import EvalConfig, versions
-from arena.evaluation.evaluate import evaluate_async, in_any_thread
-from arena.evaluation.players import Made
+from arena.evaluation.config import versions
+from arena.evaluation.evaluate import in_any_thread
 from arena.records import RunWriter, create_run, open_run, resume_run
 from arena.rollout import Job, RecordedModel
 from arena.trainers import _checkpoint
@@ -37,20 +35,20 @@ from arena.trainers._batch import Row, rows_of
 from arena.trainers._collect import check_first_prompt, play, tasks_of_step, training_tasks
 from arena.trainers._config import TrainConfig
 from arena.trainers._guards import warnings
+from arena.trainers._held_out import evaluate_held_out
 from arena.trainers._metrics import MetricsFile, of_credit, of_episodes
 from arena.trainers._optimiser import Optimiser
 from arena.trainers._policy import Policy
+from arena.trainers._reference import Reference
 from arena.trainers._start import resolved, run_folder, sampling_temperature
 from arena.trainers._table import TurnTable
 from arena.trainers._update import Update
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from arena.core.agent import Agent
     from arena.core.episode import Episode
-    from arena.trainers._batch import Batch
 
 Said = Callable[[str], None]
 
@@ -82,7 +80,7 @@ class Training:
         self._optimiser = Optimiser(policy.parameters(), config.optimiser, adapters=adapters)
         self._pool = training_tasks(config.env, config.train_tasks, config.seed, config.params, config.max_turns)
         self._line: dict[str, Any] = {}
-        self._reference: Policy | None = None
+        self._reference = Reference(config, policy, self.temperature)
 
     @classmethod
     def start(cls, config: TrainConfig, out: str | Path | None = None) -> Training:
@@ -223,7 +221,7 @@ class Training:
             rate=config.optimiser.rate(self._optimiser.learning_rate, step - 1, config.steps),
             temperature=self.temperature,
             folder=self.folder,
-            reference=self._reference_logprobs if config.kl else None,
+            reference=self._reference.logprobs if config.kl else None,
         )
         with self._timed("update"), self.policy.updating(f"step-{step}"):
             self._show("updating")
@@ -252,24 +250,8 @@ class Training:
 
     def evaluate(self, step: int) -> dict[str, Any]:
         """Play the held-out tasks once each; returns success and score with their 95 % intervals."""
-        folder = self.folder / "evaluations" / f"step-{step:06d}"
-        shutil.rmtree(folder, ignore_errors=True)
         self._show("evaluating")
-        config = EvalConfig.read(
-            {
-                "target": self.config.env,
-                "agent": self.config.agent,
-                "model": self.policy.model.spec,
-                "params": self.config.params,
-                "tasks": self.config.eval_tasks,
-                "max_turns": self.config.max_turns,
-                "concurrency": self.config.concurrency,
-                "seed": self.config.seed,
-            }
-        )
-        made = Made(model=self.policy.model)
-        overall = in_any_thread(evaluate_async(config, out=folder, made=made)).summary.overall
-        return {"success": overall.success.to_json(), "score": overall.score.to_json(), "turns": overall.turns}
+        return evaluate_held_out(self.config, self.policy, self.folder, step)
 
     def close(self) -> None:
         """Let go of the run and of the model's thread."""
@@ -285,18 +267,6 @@ class Training:
     def make_agent(self, model: Any) -> Agent:
         """The agent that is trained, with another model."""
         return build_agent(self.config.agent, model)
-
-    def _reference_logprobs(self, batch: Batch) -> Tensor:
-        import torch
-
-        asked = (batch.ids, batch.attention, batch.mask, self.temperature)
-        with torch.no_grad():
-            if self.config.policy.lora_rank:
-                with self.policy.as_reference():
-                    return self.policy.logprobs(*asked)[0]
-            if self._reference is None:
-                self._reference = Policy.load(self.config.model, self.config.policy)
-            return self._reference.logprobs(*asked)[0]
 
     def _become_version(self, version: str) -> None:
         with self.policy.updating(version):
@@ -314,15 +284,8 @@ class Training:
         self._line["seconds"][what] = self._line["seconds"].get(what, 0.0) + time.perf_counter() - begun
 
     def _show(self, doing: str) -> None:
-        words = [f"step {min(self.done + 1, self.config.steps)}/{self.config.steps}", doing]
-        if self.metrics.steps:
-            last = self.metrics.steps[-1]
-            words += [f"success {last['success'] or 0:.2f}", f"reward {last['reward'] or 0:.2f}"]
-            words += [f"entropy {last['entropy']:.3f}"]
-        if self.metrics.evaluations:
-            held_out = self.metrics.evaluations[-1]["eval"]["success"]["mean"]
-            words.append(f"held-out {held_out if held_out is not None else float('nan'):.2f}")
-        self.on_progress(" · ".join(words))
+        here = f"step {min(self.done + 1, self.config.steps)}/{self.config.steps}"
+        self.on_progress(" · ".join([here, doing, *self.metrics.in_short()]))
 
 
 def _silent(text: str) -> None:

@@ -1,0 +1,42 @@
+"""The evaluations of a training: held-out tasks played by the policy as it is, each a run of its own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arena.evaluation.config import EvalConfig
+from arena.evaluation.evaluate import evaluate_async, in_any_thread
+from arena.evaluation.players import Made
+
+if TYPE_CHECKING:
+    from arena.trainers._config import TrainConfig
+    from arena.trainers._policy import Policy
+
+
+def evaluate_held_out(config: TrainConfig, policy: Policy, run: Path, step: int) -> dict[str, Any]:
+    """Play the held-out tasks once each; returns success and score with their 95 % intervals.
+
+    An evaluation of the same step that is there already is replaced.
+    """
+    folder = run / "evaluations" / f"step-{step:06d}"
+    shutil.rmtree(folder, ignore_errors=True)
+    asked = EvalConfig.read(
+        {
+            "target": config.env,
+            "agent": config.agent,
+            "model": policy.model.spec,
+            "params": config.params,
+            "tasks": config.eval_tasks,
+            "max_turns": config.max_turns,
+            "concurrency": config.concurrency,
+            "seed": config.seed,
+        }
+    )
+    made = Made(model=policy.model)
+    overall = in_any_thread(evaluate_async(asked, out=folder, made=made)).summary.overall
+    return {"success": overall.success.to_json(), "score": overall.score.to_json(), "turns": overall.turns}
+
+
+__all__ = ["evaluate_held_out"]
