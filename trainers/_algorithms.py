@@ -8,9 +8,14 @@ import importlib
 import typing
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arena.core.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from arena.trainers._checkpoint import Part
+    from arena.trainers._config import TrainConfig
+    from arena.trainers._policy import Policy
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,7 +23,8 @@ class Algorithm:
     """One algorithm.
 
     Attributes:
-        name: of its module in `arena.trainers`, which has `Config` and `train(training, config)`.
+        name: of its module in `arena.trainers`, which has `Config` and `train(training, config)`, and where it
+            keeps more than the policy `parts(training_config, config, policy)`.
         summary: one line.
         groups: it compares the episodes of a group, so a group of one teaches nothing.
     """
@@ -61,6 +67,19 @@ def algorithm(name: str) -> Algorithm:
     return found
 
 
+def parts_of(config: TrainConfig, policy: Policy) -> dict[str, Part]:
+    """What the configured algorithm keeps besides the policy: name -> part, fresh.
+
+    Raises:
+        UsageError: one cannot be made as asked for.
+    """
+    module = algorithm(config.algorithm).module
+    if not hasattr(module, "parts"):
+        return {}
+    found: dict[str, Part] = module.parts(config, read_settings(config.algorithm, config.settings), policy)
+    return found
+
+
 def read_settings(name: str, values: Mapping[str, Any]) -> Any:
     """The algorithm's own configuration.
 
@@ -86,4 +105,4 @@ def read_settings(name: str, values: Mapping[str, Any]) -> Any:
     return config(**{key: getattr(read, key) for key in known})
 
 
-__all__ = ["ALGORITHMS", "Algorithm", "algorithm", "read_settings"]
+__all__ = ["ALGORITHMS", "Algorithm", "algorithm", "parts_of", "read_settings"]

@@ -3,6 +3,7 @@
     checkpoints/step-000010/
         model/                  the weights, as an ordinary model folder; with adapters adapter.safetensors instead
         optimiser.safetensors   AdamW's state, and the float32 copies of weights held in fewer bits
+        critic/                 and other parts of the run besides the policy, each in its own form
         state.json              step, policy version, lengths of the run's shards
 
 There is no state of random generators: tasks, samples and orders are drawn from generators made from
@@ -15,7 +16,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from arena.core.errors import InfrastructureError, RecordDamaged, UsageError
 from arena.trainers._policy import Policy, PolicyOptions, replace_folder
@@ -44,7 +45,25 @@ class State:
     offsets: Mapping[str, int]
 
 
-def save_checkpoint(run: Path, state: State, policy: Policy, optimiser: Optimiser) -> Path:
+class Part(Protocol):
+    """What a run trains or keeps besides the policy, such as a critic."""
+
+    def save(self, folder: Path) -> None:
+        """Write all that it takes to go on, into a folder that does not exist yet."""
+        ...
+
+    def restore(self, folder: Path) -> None:
+        """Become what `save` wrote."""
+        ...
+
+    def publish(self, folder: Path) -> None:
+        """Write the result of the run for others to use; nothing where there is none."""
+        ...
+
+
+def save_checkpoint(
+    run: Path, state: State, policy: Policy, optimiser: Optimiser, parts: Mapping[str, Part] | None = None
+) -> Path:
     """Write a checkpoint and drop the oldest; the ones before stand whatever happens.
 
     Raises:
@@ -66,6 +85,8 @@ def save_checkpoint(run: Path, state: State, policy: Policy, optimiser: Optimise
         save_file(
             {name: value.contiguous() for name, value in optimiser.state().items()}, fresh / "optimiser.safetensors"
         )
+        for name, part in (parts or {}).items():
+            part.save(fresh / name)
         (fresh / "state.json").write_text(json.dumps({"format": 1, **asdict(state)}, indent=2) + "\n")
         replace_folder(fresh, path)
     except (OSError, SafetensorError) as error:
@@ -128,4 +149,26 @@ def load_optimiser(path: Path, optimiser: Optimiser) -> None:
     optimiser.restore(load_file(path / "optimiser.safetensors"))
 
 
-__all__ = ["State", "checkpoints", "load_optimiser", "load_policy", "newest", "read_state", "save_checkpoint"]
+def restore_parts(path: Path, parts: Mapping[str, Part]) -> None:
+    """Bring the other parts to where they were.
+
+    Raises:
+        RecordDamaged: the checkpoint lacks one.
+    """
+    for name, part in parts.items():
+        if not (path / name).is_dir():
+            raise RecordDamaged(f"{path} lacks its {name}. Remove it to go on from the one before.")
+        part.restore(path / name)
+
+
+__all__ = [
+    "Part",
+    "State",
+    "checkpoints",
+    "load_optimiser",
+    "load_policy",
+    "newest",
+    "read_state",
+    "restore_parts",
+    "save_checkpoint",
+]

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from arena.evaluation.evaluate import in_any_thread
 from arena.records import RunWriter, create_run, open_run, resume_run
 from arena.rollout import Job, RecordedModel
 from arena.trainers import _checkpoint
-from arena.trainers._algorithms import algorithm, read_settings
+from arena.trainers._algorithms import algorithm, parts_of, read_settings
 from arena.trainers._batch import Row, rows_of
 from arena.trainers._collect import check_first_prompt, play, tasks_of_step, training_tasks
 from arena.trainers._config import TrainConfig
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from arena.core.agent import Agent
     from arena.core.episode import Episode
+    from arena.trainers._checkpoint import Part
 
 Said = Callable[[str], None]
 
@@ -64,12 +65,15 @@ class Training:
         done: steps that are finished.
         stopping: set it to end after the step at work, with a checkpoint.
         metrics: everything measured.
+        parts: what the algorithm keeps besides the policy, saved with each checkpoint: see its `parts`.
         on_progress, on_notice: receive a line on where it stands, and what a person should know.
     """
 
-    def __init__(self, config: TrainConfig, writer: RunWriter, policy: Policy, done: int = 0) -> None:
+    def __init__(
+        self, config: TrainConfig, writer: RunWriter, policy: Policy, parts: Mapping[str, Part], done: int = 0
+    ) -> None:
         self.config, self.folder, self.policy, self.done = config, writer.folder, policy, done
-        self.stopping = False
+        self.parts, self.stopping = parts, False
         self.on_progress: Said = _silent
         self.on_notice: Said = _silent
         self.metrics = MetricsFile(self.folder, until=done)
@@ -95,9 +99,10 @@ class Training:
         pool = training_tasks(config.env, config.train_tasks, config.seed, config.params, config.max_turns)
         first = tasks_of_step(pool, config.tasks, 0, config.seed)[0]
         in_any_thread(check_first_prompt(lambda model: build_agent(config.agent, model), policy.model, first))
+        parts = parts_of(config, policy)
         writer = create_run(run_folder(config, out), resolved(config, agent, policy))
         try:
-            training = cls(config, writer, policy)
+            training = cls(config, writer, policy, parts)
             training._become_version("step-0")
             training._save()
         except BaseException:
@@ -126,7 +131,9 @@ class Training:
             writer.recover()
             writer.supersede_after(state.offsets)
             policy = _checkpoint.load_policy(checkpoint, config.model, config.policy, config.seed)
-            training = cls(config, writer, policy, state.step)
+            parts = parts_of(config, policy)
+            _checkpoint.restore_parts(checkpoint, parts)
+            training = cls(config, writer, policy, parts, state.step)
             _checkpoint.load_optimiser(checkpoint, training._optimiser)
             training._become_version(state.version)
         except BaseException:
@@ -148,6 +155,8 @@ class Training:
             yield self.done + 1
         if self.done == self.config.steps:
             self.policy.save(self.folder / "model")
+            for name, part in self.parts.items():
+                part.publish(self.folder / name)
 
     def collect(self, step: int, agent: Agent | None = None, group_size: int | None = None) -> list[Episode]:
         """Play the groups of a step: each task `group_size` times with one seed, all of them recorded.
@@ -275,7 +284,7 @@ class Training:
     def _save(self) -> None:
         self._writer.sync()
         state = _checkpoint.State(self.done, f"step-{self.done}", self._writer.offsets())
-        _checkpoint.save_checkpoint(self.folder, state, self.policy, self._optimiser)
+        _checkpoint.save_checkpoint(self.folder, state, self.policy, self._optimiser, self.parts)
 
     @contextlib.contextmanager
     def _timed(self, what: str) -> Iterator[None]:
