@@ -14,6 +14,7 @@ BENCHMARKS = {
     "memory": "whether memory stays flat over 20,000 episodes",
     "steps": "bare steps per second, against gem-llm, textarena and textworld",
     "reading": "listing, summarising and opening 10,000 recorded episodes",
+    "buffer": "batches drawn from a replay buffer of 1,000,000 turns on disk",
     "sandbox": "until a bubblewrap sandbox is ready, and a command in it beside the bare command",
     "learning": "held-out success of a tiny model before and after training, in minutes",
     "imports": "what `import arena` costs above `import gymnasium`",
