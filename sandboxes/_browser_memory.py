@@ -1,0 +1,73 @@
+"""No page's process grows without end: those of Chromium that hold more memory than they may are ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+from playwright.async_api import CDPSession, Error
+
+__all__ = ["LIMIT", "MemoryGuard"]
+
+LIMIT = 1 << 30
+"""Resident bytes of one page's process."""
+
+_PERIOD = 0.2
+"""Seconds between two looks: a page fills about 300 MB in that time at most."""
+
+_MOMENT = 2.0
+"""Seconds within which the crash of a page is put down to a process that was ended here."""
+
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+
+
+class MemoryGuard:
+    """Watches the processes of one Chromium; without `/proc` it sees nothing (the limit of a script's heap remains)."""
+
+    def __init__(self, line: CDPSession) -> None:
+        self._line = line
+        self._ended = float("-inf")
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Watch until `stop`."""
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def just_ended_one(self) -> bool:
+        """Whether a process was ended a moment ago."""
+        return time.monotonic() - self._ended < _MOMENT
+
+    async def sizes(self, kind: str | None = None) -> dict[int, int]:
+        """Process id -> resident bytes, of all processes of Chromium or of one kind (`renderer`)."""
+        told = await self._line.send("SystemInfo.getProcessInfo")
+        return {
+            process["id"]: _resident(process["id"])
+            for process in told["processInfo"]
+            if kind is None or process["type"] == kind
+        }
+
+    async def _watch(self) -> None:
+        with contextlib.suppress(Error):
+            while True:
+                await asyncio.sleep(_PERIOD)
+                for process, size in (await self.sizes("renderer")).items():
+                    if size > LIMIT:
+                        self._ended = time.monotonic()
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(process, signal.SIGKILL)
+
+
+def _resident(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]) * _PAGE_SIZE
+    except (OSError, IndexError, ValueError):
+        return 0
