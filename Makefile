@@ -4,15 +4,16 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PEERS  := $(VENV)/peers/trl/.ready
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: quickstart test test-full check bench docs clean
+.PHONY: quickstart test test-full check bench docs peers clean
 
 quickstart: $(READY)
 	$(BIN)/arena quickstart
 
-test: $(READY)
+test: $(READY) $(PEERS)
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST)
 
 test-full: export ARENA_FULL = 1
@@ -24,11 +25,13 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_house.py
 
-bench: $(READY)
+bench: $(READY) $(PEERS)
 	$(BIN)/python -m benchmarks
 
 docs: $(READY)
 	$(BIN)/python -m pytest -q tests/docs
+
+peers: $(PEERS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
@@ -42,3 +45,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# TRL and what only it needs, in a folder beside the packages that it shares with Arena; its tests skip, or fail in CI,
+# where it cannot be had.
+$(PEERS): benchmarks/peers/trl.txt | $(READY)
+	-$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(@D) --requirement $< && touch $@

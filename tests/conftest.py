@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,7 @@ PROBES: dict[str, tuple[Callable[[], bool], str]] = {
     "textworld": (lambda: importlib.util.find_spec("textworld") is not None, 'pip install "arena-gym[text]"'),
     "torch": (lambda: importlib.util.find_spec("torch") is not None, 'pip install "arena-gym[train]"'),
     "transformers": (lambda: importlib.util.find_spec("transformers") is not None, 'pip install "arena-gym[train]"'),
+    "trl": (lambda: Path(sys.prefix, "peers", "trl", ".ready").exists(), "make peers"),
 }
 """name -> (is it here?, how to get it)"""
 

@@ -7,17 +7,17 @@ Ahmadian et al. 2024 (arXiv 2402.14740). Unbiased: the baseline does not depend 
 R is the undiscounted sum of rewards, on every turn.
 
 Deviations: a group of one gives 0 (verl's loop: the raw return, `singleton="raw"`). The paper's
-update has no ratio; with fresh samples the clipped one has the same gradient. TRL subtracts the
-sequence's KL from the reward: `_shaping.kl_in_reward`.
+update has no ratio; with fresh samples the clipped one has the same gradient. TRL has one ratio per
+trajectory (`ratio="trajectory", aggregation="seq-mean-token-mean"`) and subtracts the sequence's KL
+from the reward (`_shaping.kl_in_reward`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
+from arena.trainers._groups import counts
 from arena.trainers._options import Aggregation, Options, Singleton
 from arena.trainers._relative import leave_one_out
 from arena.trainers._table import TurnTable
@@ -34,7 +34,8 @@ class Config(Options):
     """What RLOO can be told."""
 
     normalise: bool = False
-    """Also subtract the batch's mean and divide by its standard deviation + `eps` (TRL's option)."""
+    """Also subtract the batch's mean and divide by its standard deviation + `eps` (TRL's option); groups of one are
+    left out of both."""
     eps: float = 1e-4
     """Added to that standard deviation."""
     singleton: Singleton = "zero"
@@ -43,6 +44,8 @@ class Config(Options):
     """The ratio is clipped at 1 - clip_low …"""
     clip_high: float = 0.2
     """… and 1 + clip_high."""
+    ratio: Literal["token", "trajectory"] = "token"
+    """Whether each token has its own ratio, or a sequence has one."""
     aggregation: Aggregation = "token-mean"
     """How tokens become one loss."""
 
@@ -51,9 +54,13 @@ def advantages(table: TurnTable, config: Config) -> Floats:
     """Advantage of each turn, the same on all turns of a trajectory (T)."""
     result = leave_one_out(table, config.singleton)
     if config.normalise:
-        sample = result[table.trajectory_scored]
-        spread = sample.std(ddof=1) if len(sample) > 1 else np.float64(0)
-        result = (result - sample.mean()) / (spread + config.eps) if len(sample) else result
+        compared = table.trajectory_scored
+        if config.singleton == "zero":
+            compared = compared & (counts(table.trajectory_group, compared) > 1)
+        if compared.any():
+            sample = result[compared]
+            spread = sample.std(ddof=1) if len(sample) > 1 else 0.0
+            result[compared] = (sample - sample.mean()) / (spread + config.eps)
     return table.credited(result)
 
 
@@ -68,9 +75,10 @@ def loss(
     sequences: float | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss and its metrics; tensors are (B, L), counts are the whole batch's (see `_losses.aggregate`)."""
-    from arena.trainers._losses import aggregate, clipped, log_ratio, shares
+    from arena.trainers._losses import aggregate, clipped, log_ratio, shares, summed_log_ratio
 
-    ratio = log_ratio(logprob, old_logprob)
+    by_token = config.ratio == "token"
+    ratio = log_ratio(logprob, old_logprob) if by_token else summed_log_ratio(logprob, old_logprob, mask)
     per_token, metrics = clipped(ratio, advantage, 1 - config.clip_low, 1 + config.clip_high)
     total = aggregate(per_token, mask, config.aggregation, tokens=tokens, sequences=sequences)
     return total, shares(metrics, logprob, old_logprob, mask)
