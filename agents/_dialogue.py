@@ -11,7 +11,7 @@ from functools import cached_property
 from pydantic import ValidationError
 
 from arena.agents._history import History, WholeHistory, WindowHistory
-from arena.agents._prompts import SystemPrompt, retry_prompt, window_prompt
+from arena.agents._prompts import Prompt, SystemPrompt, retry_prompt, window_prompt
 from arena.agents._replies import CallReplies, ReplyForm
 from arena.core.agent import Action, Brief
 from arena.core.errors import UsageError
@@ -32,6 +32,8 @@ class ModelOptions:
         tools: let the model call the environment's tools, where it has some, instead of writing actions as text.
         retries: how often a malformed reply is asked again before it is passed on as it is.
         system: a template for the system message: one that comes with Arena, or the path of a file.
+            `nothing.j2` leaves the message out.
+        user: a template for the user message of a window; `observation.j2` shows the observation alone.
         temperature, top_p, top_k, max_tokens, stop, logprobs: as in `Sampling`; what is left out is not sent.
             `stop` is one string, several, or a JSON list of several.
 
@@ -45,6 +47,7 @@ class ModelOptions:
     tools: bool = False
     retries: int = 1
     system: str = ""
+    user: str = "window.j2"
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
@@ -77,20 +80,28 @@ class ModelOptions:
     @cached_property
     def prompt_hash(self) -> str:
         """Names the text of all templates in use, which must not change when a run is resumed."""
-        prompts = [self._system.prompt, retry_prompt(), *([] if self.window is None else [window_prompt()])]
+        prompts = [self._system.prompt, retry_prompt(), *([] if self.window is None else [self._user])]
         return hashlib.sha256("".join(prompt.digest for prompt in prompts).encode()).hexdigest()[:16]
 
     @cached_property
     def _system(self) -> SystemPrompt:
         return SystemPrompt(self.system)
 
+    @cached_property
+    def _user(self) -> Prompt:
+        return window_prompt(self.user)
+
     def dialogue(self, brief: Brief, replies: ReplyForm) -> Dialogue:
         """Begin an episode in which the model's answers have the form `replies`, or are tool calls."""
         calling = self.tools and bool(brief.tools)
         system = self._system.message(brief, calling)
+        opening = [system] if system.text else []
+        history: History = WholeHistory(self.model, opening)
+        if self.window is not None:
+            history = WindowHistory(self.model, opening, self.window, self._user)
         return Dialogue(
             self.model,
-            WholeHistory(self.model, system) if self.window is None else WindowHistory(self.model, system, self.window),
+            history,
             CallReplies() if calling else replies,
             sampling=self.sampling,
             tools=brief.tools if calling else (),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from arena.agents._prompts import window_prompt
+from arena.agents._prompts import Prompt
 from arena.core.messages import Completion, Message, Part, TextPart, ToolCallPart, ToolResultPart
 from arena.core.model import Model
 from arena.core.observation import Observation, image_part
@@ -45,9 +46,9 @@ class WholeHistory:
     The model's answers therefore stay as they are, token for token, and a turn costs what is new.
     """
 
-    def __init__(self, model: Model, system: Message) -> None:
+    def __init__(self, model: Model, opening: Sequence[Message]) -> None:
         self._model = model
-        self._new: list[Message] = [system]
+        self._new = list(opening)
         self._after: Completion | None = None
         self._open: tuple[ToolCallPart, ...] = ()
         self._told_unseen = False
@@ -83,23 +84,24 @@ class WholeHistory:
 class WindowHistory:
     """The last turns only: a prompt made afresh each turn, whose size does not grow.
 
-    It holds how many turns have passed, the last `size` observations and actions as text, and the
-    observation to answer (the form that verl-agent trains GiGPO with, `history_length`).
+    By the template it holds how many turns have passed, the last `size` observations and actions as text,
+    and the observation to answer (the form that verl-agent trains GiGPO with, `history_length`).
     """
 
-    def __init__(self, model: Model, system: Message, size: int) -> None:
+    def __init__(self, model: Model, opening: Sequence[Message], size: int, prompt: Prompt) -> None:
         self._model = model
-        self._system = system
+        self._opening = opening
+        self._prompt = prompt
         self._pairs: deque[tuple[str, str]] = deque(maxlen=size)
         self._turns = 0
 
     def ask(self, observation: Observation) -> Request:
         """As `History.ask`."""
-        text = window_prompt().render(turns=self._turns, pairs=self._pairs, observation=observation.text)
+        text = self._prompt.render(turns=self._turns, pairs=self._pairs, observation=observation.text)
         if _unseen(self._model, observation):
             text = f"{text}\n\n{UNSEEN}"
         user = Message(role="user", parts=_parts(self._model, text, observation))
-        return Request([self._system, user], None, _notes(self._model, observation))
+        return Request([*self._opening, user], None, _notes(self._model, observation))
 
     def answered(self, observation: Observation, completion: Completion, action: str) -> None:
         """As `History.answered`."""

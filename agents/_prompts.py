@@ -108,10 +108,15 @@ class SystemPrompt:
         return message
 
 
-@lru_cache(maxsize=1)
-def window_prompt() -> Prompt:
-    """The user message of a window: how many turns have passed, the last of them, and the observation."""
-    return Prompt("window.j2", "turns", "pairs", "observation")
+@lru_cache
+def window_prompt(name: str) -> Prompt:
+    """The user message of a window.
+
+    A template has the variables `turns` (how many have passed), `pairs` (a list of the last of them, each an
+    observation and an action) and `observation` (the one to answer). `window.j2` says all of it,
+    `observation.j2` the observation alone.
+    """
+    return Prompt(name, "turns", "pairs", "observation")
 
 
 @lru_cache(maxsize=1)

@@ -84,10 +84,20 @@ GEMMA = """{{- bos_token }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<start_of_turn>model\\n' }}{%- endif %}"""
 
+MISTRAL = """{{- bos_token }}
+{%- if messages and messages[0].role == 'system' %}
+{%- set first = messages[0].content + '\\n\\n' %}{%- set rest = messages[1:] %}
+{%- else %}{%- set first = '' %}{%- set rest = messages %}{%- endif %}
+{%- for message in rest %}
+{%- if message.role == 'assistant' %}{{- message.content + eos_token }}
+{%- else %}{{- '[INST]' + (first if loop.first else '') + message.content + '[/INST]' }}{%- endif %}
+{%- endfor %}"""
+
 TEMPLATES = {
     "chatml": (CHATML, "<|endoftext|>", "<|im_end|>", ("<|im_start|>",)),
     "strip_reasoning": (STRIP_REASONING, "<|endoftext|>", "<|im_end|>", ("<|im_start|>",)),
     "llama3": (LLAMA3, "<|begin_of_text|>", "<|eot_id|>", ("<|start_header_id|>", "<|end_header_id|>")),
     "gemma": (GEMMA, "<bos>", "<end_of_turn>", ("<start_of_turn>",)),
+    "mistral": (MISTRAL, "<s>", "</s>", ("[INST]", "[/INST]")),
 }
 """Name -> (template, first special token, end of turn, other special tokens)."""

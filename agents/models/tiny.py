@@ -2,6 +2,7 @@
 
     build_tiny_model("my-model")                                 # about 0.1 M parameters, in a second
     build_tiny_model("my-model", hidden=256, layers=4)           # 3.2 M parameters
+    build_tiny_model("my-model", text=seen, pieces="phrases")    # a token per phrase of the game's own text
 
 The weights are random, so it knows nothing until it is trained; it exists for tests, for the first
 run without a network, and as the student of small training runs.
@@ -20,10 +21,14 @@ from arena.core.errors import UsageError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-ChatTemplate = Literal["chatml", "llama3", "gemma", "strip_reasoning"]
+ChatTemplate = Literal["chatml", "llama3", "gemma", "mistral", "strip_reasoning"]
+Pieces = Literal["words", "phrases"]
 
 MARKERS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
 """Ordinary tokens (they stay in decoded text) that reasoning and tool calls are written with."""
+
+_BETWEEN_PHRASES = r"\p{N}|[^\p{L}\p{N}' ]+ ?"
+"""A digit, or punctuation with the space after it."""
 
 _TEXT = """You are playing a text game. Read what you see and answer with one action.
 You are in a small room. There is a door to the north, a window to the east and a key on the table.
@@ -52,13 +57,15 @@ def build_tiny_model(
     context: int = 4096,
     initializer_range: float = 0.06,
     text: Iterable[str] = (),
+    pieces: Pieces = "words",
     seed: int = 0,
 ) -> Path:
     """Write a Llama with random weights, a byte-level tokenizer and a chat template into a folder.
 
     Args:
         folder: where to write; made if missing.
-        template: the chat template's family. `strip_reasoning` drops past reasoning, as Qwen 3 does.
+        template: the chat template's family. `strip_reasoning` drops past reasoning, as Qwen 3 does;
+            `mistral` spends the fewest tokens, two a message.
         hidden: width; the feed-forward part is 8/3 of it. 64 x 2 layers have 0.1 M parameters, 256 x 4 have 3.2 M.
         layers: number of transformer blocks.
         heads: attention heads; must divide `hidden` into even parts.
@@ -66,13 +73,16 @@ def build_tiny_model(
         context: longest sequence, in tokens.
         initializer_range: standard deviation of the random weights.
         text: further text to train the tokenizer on, such as observations of the game to be played.
+        pieces: the longest that a token may be: a word, or a phrase between two punctuation marks or digits
+            ("move left" is one token then). Fewer tokens a turn; where what is said is made of set phrases,
+            as in most text games, a small model learns from phrases much faster.
         seed: of the weights. Global generators are neither used nor changed.
 
     Returns:
         The folder.
 
     Raises:
-        UsageError: a template that does not exist, or sizes that do not fit.
+        UsageError: a template or pieces that do not exist, or sizes that do not fit.
     """
     from transformers import LlamaConfig
 
@@ -80,9 +90,11 @@ def build_tiny_model(
 
     if template not in TEMPLATES:
         raise UsageError(f"There is no chat template {template!r} for a tiny model: {', '.join(TEMPLATES)}.")
+    if pieces not in ("words", "phrases"):
+        raise UsageError(f"The tokens of a tiny model are words or phrases, not {pieces!r}.")
     if hidden % (2 * heads) or min(hidden, heads, layers, context) < 1:
         raise UsageError(f"hidden={hidden} must be a multiple of 2 x heads={heads}, and all sizes at least 1.")
-    tokenizer = _tokenizer(template, vocabulary, [_TEXT, *text])
+    tokenizer = _tokenizer(template, pieces, vocabulary, [_TEXT, *text])
     tokenizer.model_max_length = context
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -120,14 +132,20 @@ def _network(config: Any, seed: int) -> Any:
     return network
 
 
-def _tokenizer(template: str, vocabulary: int, text: list[str]) -> PreTrainedTokenizerFast:
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+def _tokenizer(template: str, pieces: str, vocabulary: int, text: list[str]) -> PreTrainedTokenizerFast:
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     chat_template, first, end, others = TEMPLATES[template]
     special = [first, end, *others]
     core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if pieces == "phrases":
+        cut = pre_tokenizers.Split(Regex(_BETWEEN_PHRASES), behavior="isolated")
+        words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        core.pre_tokenizer = pre_tokenizers.Sequence([cut, words])
+    else:
+        core.pre_tokenizer = words
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary - len(MARKERS),

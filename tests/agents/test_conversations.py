@@ -143,6 +143,23 @@ def test_a_window_of_none_shows_the_observation_only():
     assert requests[1].conversation == [CHAT, ("user", "1 turn has passed.\n\nObservation:  o1\n")]
 
 
+def test_the_message_of_a_window_can_be_ones_own(tmp_path):
+    """A policy would pay in tokens for words that tell it nothing."""
+    _, requests = play("chat:window=0,user=observation.j2", ["a", "b"], ["o0", "o1"])
+    assert requests[1].conversation == [CHAT, ("user", "o1")]
+    file = tmp_path / "mine.j2"
+    file.write_text("{% for seen, done in pairs %}{{ done }} -> {% endfor %}{{ observation }} ({{ turns }})")
+    _, requests = play(f"chat:window=1,user={file}", ["a", "b"], ["o0", "o1"])
+    assert requests[1].conversation == [CHAT, ("user", "a -> o1 (1)")]
+
+
+@pytest.mark.parametrize("spec", ["chat:system=nothing.j2", "chat:window=0,user=observation.j2,system=nothing.j2"])
+def test_a_system_message_without_words_is_left_out(spec):
+    """An empty message would cost tokens, and some servers refuse one."""
+    _, requests = play(spec, ["a"], ["o0"])
+    assert requests[0].conversation == [("user", "o0")]
+
+
 def test_a_window_asks_again_in_the_same_turn_only():
     """The retry would lack the reply it is about, or stay in the prompts of later turns."""
     _, requests = play("react:window=1", ["hm", "Action: a", "Action: b"], ["o0", "o1"])

@@ -621,3 +621,21 @@ def test_building_a_tiny_model_touches_no_global_generator(tmp_path):
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
     with pytest.raises(UsageError, match="no chat template 'chatmel'"):
         build_tiny_model(tmp_path / "c", template="chatmel")
+    with pytest.raises(UsageError, match="words or phrases"):
+        build_tiny_model(tmp_path / "c", pieces="letters")
+
+
+def test_phrases_of_the_given_text_are_single_tokens(tmp_path):
+    """A turn would cost many more tokens than it has things to tell apart; unseen text would not come back whole."""
+    text = ["You are at position 3, 4. There are walls to your left, above you.\n", "move left"]
+    folder = build_tiny_model(tmp_path / "phrases", text=text * 20, vocabulary=800, pieces="phrases")
+    tokenizer = LocalModel(str(folder)).load().tokenizer
+
+    def tokens(said):
+        return [tokenizer.decode([number]) for number in tokenizer.encode(said, add_special_tokens=False)]
+
+    assert tokens("move left") == ["move left"]
+    seen = ["You are at position ", "3", ", ", "4", ". ", "There are walls to your left", ", ", "above you", ".\n"]
+    assert tokens(text[0]) == seen
+    strange = "It's 42 o'clock:  “déjà vu”?\n\n move  left"
+    assert tokenizer.decode(tokenizer.encode(strange, add_special_tokens=False)) == strange
