@@ -24,4 +24,5 @@ AGENTS.register("react", "arena.agents.react:ReactAgent", "asks a model: a thoug
 MODELS.register("openai", "arena.agents.models.openai:OpenAIModel", "any server that speaks OpenAI's chat completions")
 MODELS.register("anthropic", "arena.agents.models.anthropic:AnthropicModel", "Anthropic's messages API")
 MODELS.register("hf", "arena.agents.models.local:LocalModel", "local weights through transformers", extra="train")
+MODELS.register("tokens", "arena.agents.models.tokens:TokensModel", "a server that takes and gives ids", extra="train")
 MODELS.register("scripted", "arena.agents.models.scripted:ScriptedModel", "fixed answers, instantly")

@@ -10,8 +10,8 @@ sampled token stands in exactly one row as a token that may train.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,6 +69,9 @@ def rows_of(episodes: Iterable[Episode]) -> list[Row]:
 
     `source` follows the order in which `TurnTable.from_episodes` lists the tokens: by episode, player
     and turn, each chosen call's new prompt ids and then its answer.
+
+    Raises:
+        UsageError: an answer came through chat completions, whose server turns the messages into ids itself.
     """
     rows: list[Row] = []
     place = 0
@@ -82,6 +85,12 @@ def rows_of(episodes: Iterable[Episode]) -> list[Row]:
                         continue
                     if call.prompt_ids is None or call.token_ids is None:
                         continue
+                    if call.server_rendered:
+                        raise UsageError(
+                            f"{call.model} was asked through chat completions, where earlier answers enter the prompt "
+                            "as other tokens than were sampled: such episodes serve evaluation. Sample with "
+                            "tokens:NAME@URL, or imitate them (arena train bc --set settings.runs=…)."
+                        )
                     place += len(call.prompt_ids.new)
                     writer.add(
                         turn.index,
@@ -179,6 +188,8 @@ class Batch:
         old_logprob, advantage: of the tokens that train, 0 elsewhere.
         tokens, sequences: how many train in the whole minibatch that this is a part of.
         completes: whether it is the last part of its minibatch.
+        columns: further numbers of the table's tokens, NaN where there are none (B, L each).
+        counts: how many numbers each of them has in the whole minibatch.
     """
 
     rows: Sequence[Row]
@@ -190,6 +201,8 @@ class Batch:
     tokens: float
     sequences: float
     completes: bool
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
 
 
 def batch_of(
@@ -202,6 +215,8 @@ def batch_of(
     tokens: float = 1.0,
     sequences: float = 1.0,
     completes: bool = True,
+    columns: Mapping[str, NDArray[np.float64]] | None = None,
+    counts: Mapping[str, float] | None = None,
 ) -> Batch:
     """Rows as one padded batch.
 
@@ -214,6 +229,8 @@ def batch_of(
         tokens: training tokens of the whole minibatch.
         sequences: its rows with such tokens.
         completes: whether this is its last part.
+        columns: further numbers for each token of the table (N each).
+        counts: how many of them, other than NaN, the whole minibatch has.
 
     Raises:
         UsageError: a token of the policy has no log-probability.
@@ -236,7 +253,25 @@ def batch_of(
         advantage[number, :n] = np.where(chosen, values, 0.0)
     arrays = {"ids": ids, "attention": attention, "mask": mask, "old_logprob": old, "advantage": advantage}
     tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
-    return Batch(rows=rows, tokens=tokens, sequences=sequences, completes=completes, **tensors)
+    more = {name: torch.from_numpy(on_rows(rows, column)).to(device) for name, column in (columns or {}).items()}
+    return Batch(
+        rows=rows,
+        tokens=tokens,
+        sequences=sequences,
+        completes=completes,
+        columns=more,
+        counts=counts or {},
+        **tensors,
+    )
+
+
+def on_rows(rows: Sequence[Row], column: NDArray[np.float64]) -> NDArray[np.float32]:
+    """A number of each token of the table (N) where the padded rows have that token, NaN elsewhere (B, L)."""
+    found = np.full((len(rows), max(map(len, rows))), np.nan, np.float32)
+    for number, row in enumerate(rows):
+        here = row.source != NOWHERE
+        found[number, : len(row)][here] = column[row.source[here]]
+    return found
 
 
 def shuffled(rows: int, minibatches: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -270,4 +305,4 @@ def parts(chosen: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) ->
     return [*result, order[start:]] if len(order) else []
 
 
-__all__ = ["NOWHERE", "Batch", "Row", "RowWriter", "batch_of", "parts", "rows_of", "shuffled"]
+__all__ = ["NOWHERE", "Batch", "Row", "RowWriter", "batch_of", "on_rows", "parts", "rows_of", "shuffled"]

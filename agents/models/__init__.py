@@ -3,6 +3,7 @@
     openai:NAME[@URL][,key=value…]       any server that speaks OpenAI's chat completions
     anthropic:NAME[@URL][,key=value…]    Anthropic's messages API
     hf:FOLDER[,key=value…]               local weights through transformers
+    tokens:NAME@URL,tokenizer=FOLDER     a server that takes ids and gives ids, such as vLLM
     scripted:FILE.json or scripted:echo  fixed answers, for tests, benchmarks and demonstrations
     MODULE:CLASS[,key=value…]            a model of one's own
 

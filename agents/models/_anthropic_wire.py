@@ -143,6 +143,7 @@ def read_reply(reply: Json, model: str) -> Answer:
         finish=_FINISH.get(str(reply.get("stop_reason")), "stop"),
         usage=usage or Usage(),
         policy_version=served if served != model else None,
+        server_rendered=True,
     )
     return Answer(completion, metered=usage is not None, written=written)
 

@@ -15,11 +15,16 @@ share a seed use different numbers of its stream. At temperature 0 it is the lar
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from arena.core.messages import Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,21 @@ class Settings:
     top_k: int
     seed: int
     raw: bool
+
+    @classmethod
+    def of(cls, sampling: Sampling, defaults: Any, *, raw: bool = False) -> Settings:
+        """What is asked for, filled in from a model's `generation_config`, else neutral; without a seed a fresh one."""
+
+        def choose(value: Any, default: Any, neutral: Any) -> Any:
+            return value if value is not None else default if default is not None else neutral
+
+        return cls(
+            temperature=choose(sampling.temperature, defaults.temperature, 1.0),
+            top_p=choose(sampling.top_p, defaults.top_p, 1.0),
+            top_k=choose(sampling.top_k, defaults.top_k, 0),
+            seed=secrets.randbits(63) if sampling.seed is None else sampling.seed,
+            raw=raw,
+        )
 
     @property
     def greedy(self) -> bool:

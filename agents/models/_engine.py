@@ -70,7 +70,9 @@ def assemble(network: Any, tokenizer: Any, options: Options, *, policy_version: 
     context = _weights.context_of(network, tokenizer, options.context)
     encoder = ChatEncoder(tokenizer)
     sampler = Sampler(_batch(network, context, options, device, name), device, policy_version, name)
-    return Engine(network, tokenizer, encoder, sampler, context, _stop_ids(network, tokenizer, encoder))
+    return Engine(
+        network, tokenizer, encoder, sampler, context, stop_ids_of(network.generation_config, tokenizer, encoder)
+    )
 
 
 def set_threads(network: Any, threads: int | None) -> None:
@@ -102,8 +104,11 @@ def _cache_bytes(cache_gb: float | None, device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0]) // 2 if device.type == "cuda" else 2 * 2**30
 
 
-def _stop_ids(network: Any, tokenizer: Any, encoder: ChatEncoder) -> frozenset[int]:
-    """What ends an answer: the ends of sequence that the model and tokenizer name, and the template's end of turn."""
-    named = network.generation_config.eos_token_id
+def stop_ids_of(defaults: Any, tokenizer: Any, encoder: ChatEncoder) -> frozenset[int]:
+    """What ends an answer: the ends of sequence that the model and tokenizer name, and the template's end of turn.
+
+    `defaults` is the model's `generation_config`.
+    """
+    named = defaults.eos_token_id
     ids = {*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id, encoder.turn_end()}
     return frozenset(int(id) for id in ids if id is not None)

@@ -112,6 +112,7 @@ class Endpoint:
         headers: sent with every request.
         patience: how long a request is tried.
         local: the server is on this machine, so proxies are not used.
+        worded: answers may be words instead of a JSON object, or empty; they are read as an empty one.
         answered: it has given a usable answer, so that requests as such are right.
     """
 
@@ -121,6 +122,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
     patience: Patience = field(default_factory=Patience)
     local: bool = False
+    worded: bool = False
     answered: bool = field(default=False, init=False)
     _lanes: RunVar[_Lanes | None] = field(default_factory=lambda: RunVar("arena.http", None), init=False, repr=False)
     _spread: random.Random = field(default_factory=random.Random, init=False, repr=False)
@@ -219,6 +221,8 @@ class Endpoint:
             reply = None
         if isinstance(reply, dict):
             return reply
+        if self.worded:
+            return {}
         raise Passing(f"a body that is no JSON object: {self._words.excerpt(data[:2000])!r}")
 
     def _understand(self, reply: Json, read: Callable[[Json], Read]) -> Read:

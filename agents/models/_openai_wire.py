@@ -164,6 +164,7 @@ def read_reply(reply: Json, model: str, call_id: str, logprob_kind: LogprobKind)
         logprobs=None if logprobs is None else [token["logprob"] for token in logprobs],
         logprob_kind=None if logprobs is None else logprob_kind,
         policy_version=served if served != model else None,
+        server_rendered=True,
     )
     return Answer(completion, metered=usage is not None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import ipaddress
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -40,8 +41,9 @@ class Provider:
         url: its address, up to where `path` follows.
         path: what requests are sent to.
         trimmed: ends of a user's URL that `path` repeats.
-        key: where its key is expected.
+        key: where its key is expected; without a variable there is none, unless a spec names it.
         headers: sent with every request.
+        free: requests cost nothing, unless a spec says otherwise.
     """
 
     url: str
@@ -49,6 +51,7 @@ class Provider:
     trimmed: tuple[str, ...]
     key: Key
     headers: Mapping[str, str] = field(default_factory=dict)
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,12 @@ class Remote:
             raise BadSpec(f"{str(spec)!r} names no model. Write {spec.kind}:NAME[@URL][,key=value…].")
         base = _base(spec, provider)
         parts = urlsplit(base)
+        self._root = base
         self.name = spec.name
         self.host = parts.hostname or ""
         self.official = base == provider.url
         self.local = _is_local(self.host)
-        self.priced = not (options.flag("free", False) or self.local)
+        self.priced = not (options.flag("free", provider.free) or self.local)
         if self.priced:
             cost(self.host, self.name, Usage())  # a price file that cannot be read is told of before money is spent
         self.fields = options.prefixed("body_")
@@ -152,6 +156,26 @@ class Remote:
             dollars = cost(self.host, self.name, usage, answer.written) if answer.metered else None
         return answer.completion.model_copy(update={"cost": dollars, "cached_response": cached})
 
+    async def command(self, path: str, body: Json) -> Json:
+        """Tell the server something beside its answers, with the same key and patience.
+
+        Args:
+            path: from the server's root, such as `/pause`.
+            body: the request.
+
+        Returns:
+            Its answer; empty where that is no JSON object.
+
+        Raises:
+            ModelUnavailable: no usable answer after the retries.
+            UsageError: the server refuses it, or knows no such path.
+        """
+        endpoint = dataclasses.replace(self._endpoint, url=self._root + path, worded=True)
+        try:
+            return (await endpoint.post(body, lambda reply: reply, _no_turn))[1]
+        finally:
+            await endpoint.aclose()
+
     async def aclose(self) -> None:
         """Close connections and the cache file. A second call does nothing."""
         if self._cache is not None:
@@ -170,9 +194,13 @@ class RemoteModel(ABC):
     def __init__(self, spec: Spec) -> None:
         options = Options(spec)
         self.spec = str(spec)
-        self._remote = Remote(spec, self.provider, options)
+        self._remote = Remote(spec, self._provider(options), options)
         self.traits = self._configure(options)
         options.done()
+
+    def _provider(self, options: Options) -> Provider:
+        """Where requests go."""
+        return self.provider
 
     @abstractmethod
     def _configure(self, options: Options) -> Traits:
@@ -233,6 +261,12 @@ def _base(spec: Spec, provider: Provider) -> str:
     return base
 
 
+@asynccontextmanager
+async def _no_turn() -> AsyncGenerator[Callable[[Json], None]]:
+    """Commands count against no limit."""
+    yield lambda reply: None
+
+
 def _is_local(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -246,7 +280,7 @@ def _is_local(host: str) -> bool:
 def _key(provider: Provider, options: Options, official: bool) -> Key | None:
     """Where the key is. A provider's own key is never sent to another URL unless the spec names it."""
     variable = options.text("key_env", provider.key.variable if official else None)
-    if variable is None:
+    if not variable:
         return None
     key = Key(variable, provider.key.header, provider.key.prefix)
     key.headers()  # reading it once says now, and not in the middle of a run, that it is missing

@@ -28,21 +28,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from arena.agents.models import _weights
-from arena.agents.models._answer import CLOSE, read_answer
+from arena.agents.models._completion import answer_limit, completion_of
 from arena.agents.models._draw import Settings
 from arena.agents.models._engine import Engine, Options, assemble, set_threads
 from arena.agents.models._options import Options as SpecOptions
-from arena.agents.models._sampler import Request, Sampled
+from arena.agents.models._sampler import Request
 from arena.agents.models._template import ChatEncoder, Prompt
-from arena.core.errors import BadSpec, ContextOverflow, UsageError
-from arena.core.messages import Completion, Message, ReasoningPart, Sampling, Tool, ToolCallPart, Usage
+from arena.core.errors import BadSpec, UsageError
+from arena.core.messages import Completion, Message, Sampling, Tool
 from arena.core.model import Traits, conversation
 from arena.core.specs import Spec
 
@@ -211,7 +210,16 @@ class LocalModel:
         engine = await self._ready()
         request = _request(engine, prompt, sampling, forced, raw)
         sampled = await asyncio.wrap_future(engine.sampler.submit(request))
-        return _completion(engine, prompt, sampled, sampling.stop, request.settings, tools=tools)
+        raw = request.settings.raw or request.settings.greedy
+        return completion_of(
+            engine.encoder,
+            prompt,
+            sampled,
+            stop=sampling.stop,
+            stop_ids=engine.stop_ids,
+            tools=tools,
+            kind="raw" if raw else "sampled",
+        )
 
     async def aclose(self) -> None:
         """End the thread and forget the weights; answers in progress are cancelled. A second call does nothing."""
@@ -222,35 +230,15 @@ class LocalModel:
 
 
 def _request(engine: Engine, prompt: Prompt, sampling: Sampling, forced: Sequence[int], raw: bool) -> Request:
-    """What the sampler is asked for; it must leave room for an answer."""
-    if not prompt.ids:
-        raise UsageError("The prompt has no tokens. Say something first.")
-    room = engine.context - len(prompt.ids)
-    if room < 1:
-        raise ContextOverflow(
-            f"The conversation has {len(prompt.ids)} tokens; this model takes {engine.context} with the answer."
-        )
+    """What the sampler is asked for."""
     defaults = engine.network.generation_config
     return Request(
         prompt=prompt.ids,
-        settings=_settings(sampling, defaults, raw),
-        limit=min(room, sampling.max_tokens or defaults.max_new_tokens or room),
+        settings=Settings.of(sampling, defaults, raw=raw),
+        limit=answer_limit(prompt, engine.context, sampling, defaults),
         stop_ids=engine.stop_ids,
         stopped=_stopper(engine.encoder, sampling.stop),
         forced=tuple(forced),
-    )
-
-
-def _settings(sampling: Sampling, defaults: Any, raw: bool) -> Settings:
-    def choose(value: Any, default: Any, neutral: Any) -> Any:
-        return value if value is not None else default if default is not None else neutral
-
-    return Settings(
-        temperature=choose(sampling.temperature, defaults.temperature, 1.0),
-        top_p=choose(sampling.top_p, defaults.top_p, 1.0),
-        top_k=choose(sampling.top_k, defaults.top_k, 0),
-        seed=secrets.randbits(63) if sampling.seed is None else sampling.seed,
-        raw=raw,
     )
 
 
@@ -265,38 +253,3 @@ def _stopper(encoder: ChatEncoder, stop: tuple[str, ...]) -> Callable[[Sequence[
         return any(string in text for string in stop)
 
     return stopped
-
-
-def _completion(
-    engine: Engine, prompt: Prompt, sampled: Sampled, stop: tuple[str, ...], settings: Settings, *, tools: bool
-) -> Completion:
-    """What was sampled, with its text cut before a stop string and split into parts; the ids stay whole."""
-    ids, encoder = sampled.tokens, engine.encoder
-    text = encoder.decode(ids[:-1] if ids[-1] in engine.stop_ids else ids)
-    text = text[: min((text.find(string) for string in stop if string in text), default=None)]
-    parts = read_answer(text, thinking=prompt.thinking, tools=tools, prefix=f"call_{len(prompt.ids)}")
-    called = sampled.finish == "stop" and any(isinstance(part, ToolCallPart) for part in parts)
-    return Completion(
-        parts=parts,
-        finish="tool_calls" if called else sampled.finish,
-        usage=Usage(
-            input=len(prompt.ids) - sampled.cached,
-            cached=sampled.cached,
-            output=len(ids),
-            reasoning=_reasoning_tokens(encoder, ids) if isinstance(parts[0], ReasoningPart) else 0,
-        ),
-        prompt_ids=prompt.ids,
-        token_ids=ids,
-        logprobs=sampled.logprobs,
-        logprob_kind="raw" if settings.raw or settings.greedy else "sampled",
-        policy_version=sampled.policy_version,
-    )
-
-
-def _reasoning_tokens(encoder: ChatEncoder, ids: Sequence[int]) -> int:
-    """How many ids it takes until the reasoning is closed; all of them where it is not."""
-    low, high = 0, len(ids)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if CLOSE in encoder.decode(ids[:middle]) else (middle + 1, high)
-    return low

@@ -107,6 +107,8 @@ class Call(Record):
         message: index of the answer in the episode's messages; None if the request failed.
         prompt_ids: the exact ids of the prompt, where the back end gives them.
         token_ids, logprobs: the n sampled ids and their log-probabilities (nats).
+        server_rendered: the server turned the messages into ids (chat completions): for evaluation only,
+            since earlier answers may stand in the prompt as other ids than were sampled.
         seconds: wall time of the request, waiting included.
         cost: US dollars; None if the price is not known.
     """
@@ -125,6 +127,7 @@ class Call(Record):
     logprobs: tuple[float, ...] | None = None
     logprob_kind: Literal["raw", "sampled"] | None = None
     policy_version: UnicodeText | None = None
+    server_rendered: bool = False
     seconds: float = 0.0
     cost: float | None = None
     cached_response: bool = False

@@ -156,7 +156,8 @@ class Completion(Record):
 
     `token_ids` are the sampled ids (length n), `logprobs` their n log-probabilities (nats), which
     are `raw` (of the model's own distribution) or of the distribution actually `sampled` from.
-    `prompt_ids` are the ids the answer was sampled after.
+    `prompt_ids` are the ids the answer was sampled after. `server_rendered`: the server turned the
+    messages into ids, so earlier answers may stand in the prompt as other ids than were sampled.
     """
 
     parts: tuple[Part, ...]
@@ -167,6 +168,7 @@ class Completion(Record):
     logprobs: tuple[float, ...] | None = None
     logprob_kind: Literal["raw", "sampled"] | None = None
     policy_version: UnicodeText | None = None
+    server_rendered: bool = False
     cost: float | None = None
     cached_response: bool = False
     _history: tuple[Message, ...] = PrivateAttr(default=())

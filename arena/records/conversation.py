@@ -105,6 +105,7 @@ class ConversationTable:
             logprobs=completion.logprobs,
             logprob_kind=completion.logprob_kind,
             policy_version=completion.policy_version,
+            server_rendered=completion.server_rendered,
             cost=completion.cost,
             cached_response=completion.cached_response,
         )

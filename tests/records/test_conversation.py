@@ -217,6 +217,7 @@ def test_a_call_says_what_its_answer_said():
         logprobs=(float("-inf"),),
         logprob_kind="raw",
         policy_version="v",
+        server_rendered=True,
         cost=0.5,
         cached_response=True,
     )
@@ -238,6 +239,7 @@ def test_a_call_says_what_its_answer_said():
         "logprobs": ["-Infinity"],
         "logprob_kind": "raw",
         "policy_version": "v",
+        "server_rendered": True,
         "seconds": 1.5,
         "cost": 0.5,
         "cached_response": True,

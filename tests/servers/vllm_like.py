@@ -62,8 +62,8 @@ class Refused(Exception):
 class Server:
     """The routes, over one model."""
 
-    def __init__(self, model: LocalModel, name: str, *, raw: bool) -> None:
-        self.model, self.name, self.raw = model, name, raw
+    def __init__(self, model: LocalModel, name: str, folder: str, *, raw: bool) -> None:
+        self.model, self.name, self.folder, self.raw = model, name, folder, raw
         self.engine = model.load()
 
     def app(self) -> Starlette:
@@ -75,6 +75,10 @@ class Server:
                 Route("/v1/completions", self.completions, methods=["POST"]),
             ]
         )
+
+    def serves(self, name: str) -> bool:
+        """Whether it knows a model of this name."""
+        return name == self.name
 
     async def health(self, request: Request) -> Response:
         return Response()
@@ -123,13 +127,18 @@ class Server:
             raise Refused(400, f"not JSON: {error}") from error
         if not isinstance(body, dict):
             raise Refused(400, "the body must be an object")
-        if body.get("model") not in (None, self.name):
+        if body.get("model") is not None and not self.serves(body["model"]):
             raise Refused(404, f"The model `{body['model']}` does not exist.", "NotFoundError")
         if body.get("stream") or (body.get("n") or 1) != 1:
             raise Refused(400, "this server neither streams nor gives several choices")
         return body
 
     async def _sample(self, prompt: Prompt, body: Json, forced: list[int], *, tools: bool = False) -> Completion:
+        return await self._asked(self.model, prompt, body, forced, tools=tools)
+
+    async def _asked(
+        self, model: LocalModel, prompt: Prompt, body: Json, forced: list[int], *, tools: bool
+    ) -> Completion:
         stop = body.get("stop") or ()
         try:
             sampling = Sampling(
@@ -140,7 +149,7 @@ class Server:
                 stop=(stop,) if isinstance(stop, str) else tuple(stop),
                 seed=body.get("seed"),
             )
-            return await self.model.sample(prompt, sampling, tools=tools, forced=forced, raw=self.raw)
+            return await model.sample(prompt, sampling, tools=tools, forced=forced, raw=self.raw)
         except ContextOverflow as error:
             limit = f"This model's maximum context length is {self.engine.context} tokens."
             asked = f"However, your request has {len(prompt.ids)} input tokens."
@@ -238,19 +247,28 @@ def write_answer(found: Completion) -> Json:
     return message | ({"reasoning_content": "".join(thoughts)} if thoughts else {})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(text: str | None) -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--name", default="tiny")
     parser.add_argument("--deterministic", action="store_true")
     parser.add_argument("--logprobs-mode", choices=["raw_logprobs", "processed_logprobs"], default="raw_logprobs")
-    arguments = parser.parse_args()
-    model = LocalModel(arguments.folder, Options(threads=1, deterministic=arguments.deterministic))
-    server = Server(model, arguments.name, raw=arguments.logprobs_mode == "raw_logprobs")
-    listening = socket.create_server(("127.0.0.1", arguments.port))
+    return parser
+
+
+def serve(kind: type[Server], given: argparse.Namespace, **more: Any) -> None:
+    """Print the address and serve until the process ends."""
+    model = LocalModel(given.folder, Options(threads=1, deterministic=given.deterministic))
+    server = kind(model, given.name, given.folder, raw=given.logprobs_mode == "raw_logprobs", **more)
+    listening = socket.create_server(("127.0.0.1", given.port))
     print(json.dumps({"url": f"http://127.0.0.1:{listening.getsockname()[1]}/v1"}), flush=True)  # noqa: T201
     uvicorn.Server(uvicorn.Config(server.app(), log_level="warning")).run(sockets=[listening])
+
+
+def main() -> None:
+    serve(Server, arguments(__doc__).parse_args())
 
 
 if __name__ == "__main__":
