@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import os
 import secrets
@@ -20,6 +19,7 @@ from typing import IO, Any
 from arena.core.errors import MissingPrerequisite, SandboxUnavailable
 from arena.sandboxes import _seccomp
 from arena.sandboxes._channels import Messages
+from arena.sandboxes._dialogue import READY, Dialogue
 
 START_SECONDS, END_SECONDS = 30.0, 15.0
 """How long a sandbox may take to answer, and to end what it was told to end."""
@@ -93,10 +93,8 @@ class Bwrap:
         self._pidfds: list[int] = []
         self._control = -1
         self._replies: Messages | None = None
-        self._tokens = itertools.count(1)
-        self._awaited: dict[str, asyncio.Future[None]] = {}
+        self._dialogue = Dialogue(self._write)
         self._errors: IO[bytes] | None = None
-        self._exited = False
 
     async def start(
         self, arguments: list[str], program: list[str], user: int | None, entered: Callable[[int], None]
@@ -106,7 +104,7 @@ class Bwrap:
         Raises:
             SandboxUnavailable: it did not come up; carries what bwrap said.
         """
-        ready = self._await("ready")
+        ready = self._dialogue.expect(READY)
         info = self._spawn(arguments, program, user)
         try:
             text = b""
@@ -122,7 +120,7 @@ class Bwrap:
             os.close(info)
             os.close(self._release)
         await asyncio.wait((ready,), timeout=START_SECONDS)
-        if self._exited or not ready.done():
+        if self._dialogue.over or not ready.done():
             raise SandboxUnavailable(f"The sandbox did not start: {self._said()}")
 
     def _spawn(self, arguments: list[str], program: list[str], user: int | None) -> int:
@@ -152,30 +150,22 @@ class Bwrap:
         finally:
             for file in (commands, answer, *inherited):
                 os.close(file)
-            self._replies = Messages(replies, self._heard, longest=40)
+            self._replies = Messages(replies, self._dialogue.heard, longest=40)
         self._pidfds.append(os.pidfd_open(self._process.pid))
         asyncio.get_running_loop().add_reader(self._pidfds[0], self._notice_exit)
         return info
 
     def send(self, *words: object) -> None:
         """One line to the supervisor; if it is gone, that will be noticed elsewhere."""
-        with contextlib.suppress(OSError):
-            os.write(self._control, (" ".join(map(str, words)) + "\n").encode())
+        self._dialogue.say(*words)
 
-    async def ask(self, verb: str, *words: object) -> bool:
-        """Send a line and wait for its acknowledgement; False where none came."""
-        if self._exited:
-            return False
-        token = str(next(self._tokens))
-        answered = self._await(token)
-        self.send(verb, token, *words)
-        await asyncio.wait((answered,), timeout=END_SECONDS)
-        self._awaited.pop(token, None)
-        return answered.done() and not self._exited
+    async def ask(self, verb: str, *words: object) -> str | None:
+        """Send a line and wait for its answer; None where none came."""
+        return await self._dialogue.ask(verb, *words, patience=END_SECONDS)
 
     def tell(self, verb: str, *words: object) -> None:
         """Send a line that is acknowledged, and do not wait."""
-        self.send(verb, next(self._tokens), *words)
+        self._dialogue.tell(verb, *words)
 
     async def close(self) -> None:
         """End everything in the sandbox; a second call does nothing.
@@ -204,14 +194,9 @@ class Bwrap:
             raise SandboxUnavailable(f"The kernel did not end process {process.pid} of a sandbox in {END_SECONDS:g} s.")
         process.wait()
 
-    def _await(self, token: str) -> asyncio.Future[None]:
-        self._awaited[token] = asyncio.get_running_loop().create_future()
-        return self._awaited[token]
-
-    def _heard(self, message: bytes | None) -> None:
-        answered = self._awaited.pop((message or b"").decode("ascii", "replace"), None)
-        if answered and not answered.done():
-            answered.set_result(None)
+    def _write(self, line: bytes) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._control, line)
 
     def _notice_exit(self) -> None:
         process = self._process
@@ -219,13 +204,9 @@ class Bwrap:
             return
         asyncio.get_running_loop().remove_reader(self._pidfds[0])
         code = process.wait()
-        self._exited = True
         # bwrap itself is out of reach from inside: a signal came from the host, an exit code from the sandbox.
         self._on_exit(f"somebody sent bwrap signal {-code}" if code < 0 else "")
-        for answered in self._awaited.values():
-            if not answered.done():
-                answered.set_result(None)
-        self._awaited.clear()
+        self._dialogue.end()
 
     def _said(self) -> str:
         assert self._errors is not None

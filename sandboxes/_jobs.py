@@ -13,7 +13,7 @@ TIMED_OUT, KILLED = 124, 137
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-class Job:
+class FileJob:
     """One program under way. `ended` brings its exit code, or None if whoever should report it was killed."""
 
     def __init__(self, control: ControlFolder, number: int) -> None:
@@ -82,11 +82,12 @@ def program(command: Command) -> str:
     return "\n".join(lines)
 
 
-class Streams:
+class FileStreams:
     """The input file and output pipes of one command."""
 
-    def __init__(self, control: ControlFolder, number: int, command: Command) -> None:
+    def __init__(self, control: ControlFolder, number: int, command: Command, lingering: set[Capture]) -> None:
         self._control = control
+        self._lingering = lingering
         self._names = [f"{number}.out"]
         self.redirections = f"</dev/null >{INSIDE}/{number}.out"
         if command.stdin:
@@ -106,7 +107,7 @@ class Streams:
         truncated = any(capture.truncated for capture in self._captures)
         return ExecResult(exit_code, texts[0], texts[1] if len(texts) > 1 else b"", timed_out, truncated=truncated)
 
-    def close(self, lingering: set[Capture]) -> None:
+    def close(self) -> None:
         """Remove the files; pipes that a left-over process still holds go to `lingering`."""
         self._control.remove(*self._names)
-        lingering.update(capture for capture in self._captures if capture.linger(lingering.discard))
+        self._lingering.update(capture for capture in self._captures if capture.linger(self._lingering.discard))

@@ -1,25 +1,24 @@
-"""The persistent shell of a bubblewrap sandbox: one bash that reads its script from a pipe, line by line.
+"""The persistent shell: one bash that reads line after line, each a command and a report on what became of it.
 
-Each line sources a file that runs the command, reports its exit code, and then everything that makes the shell's
-state: folder, variables, functions, aliases and options. That report is what a snapshot keeps, and what the next
-bash starts from when a command has timed out or ended the shell.
+A report is the command's exit code, and then everything that makes the shell's state: folder, variables, functions,
+aliases and options. The state is what a snapshot keeps, and what the next bash starts from when a command has timed
+out or ended the shell.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
+from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from arena.core.errors import SandboxUnavailable
-from arena.sandboxes._channels import INSIDE, Messages, quoted
-from arena.sandboxes._jobs import KILLED, TIMED_OUT, Job, Streams
+from arena.sandboxes._jobs import KILLED, TIMED_OUT
 from arena.sandboxes.interface import Command, ExecResult, Shell
 
 if TYPE_CHECKING:
-    from arena.sandboxes.bubblewrap import Bubblewrap
+    from arena.sandboxes._supervised import Job, Streams, Supervised
 
 START_SECONDS = 30.0
 """How long bash may take to start, or to report its state."""
@@ -28,38 +27,44 @@ STATE_SECONDS = 3.0
 STATE_LIMIT = 4 << 20
 """Bytes; a larger state is not taken over, and the one before it stands."""
 
-SOURCE = "bash"
-"""The file that holds the command; bash begins its messages with this name, so it is the same each time."""
-
-REPORT_NAME = "report"
-REPORT = r"""_arena_status=$?
-builtin printf '%s\0' "$_arena_status" >&4
-{
-builtin printf 'cd -- %q\n' "$PWD"
+STATE = r"""builtin printf 'cd -- %q\n' "$PWD"
 builtin declare -p
 builtin declare -f
 builtin alias -p
 builtin shopt -p
 builtin shopt -po
-builtin umask -p
-builtin printf '\0'
-} >&4 2>/dev/null
-builtin return "$_arena_status"
-"""
+builtin umask -p"""
+"""Commands that print what makes the shell's state, as commands that make it again."""
 
 
-class BubblewrapShell(Shell):
+class SupervisedShell(Shell):
     """See `Sandbox.shell`. Commands are run one after the other."""
 
-    def __init__(self, sandbox: Bubblewrap) -> None:
+    def __init__(self, sandbox: Supervised) -> None:
         self.state = b""
         self._sandbox = sandbox
         self._turn = asyncio.Lock()
         self._job: Job | None = None
-        self._feed = -1
-        self._replies: Messages | None = None
         self._code: asyncio.Future[bytes] | None = None
         self._settled: asyncio.Future[bytes] | None = None
+
+    # What a back end says
+
+    @abstractmethod
+    async def _begin(self) -> Job:
+        """Start a bash that settles once it has taken over `state`."""
+
+    @abstractmethod
+    async def _prepare(self, request: Command) -> Streams:
+        """Make ready for the next command's output."""
+
+    @abstractmethod
+    def _submit(self, command: str, streams: Streams) -> None:
+        """Have bash run a command."""
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Forget the bash there was."""
 
     @property
     def job(self) -> Job | None:
@@ -76,7 +81,6 @@ class BubblewrapShell(Shell):
         merge: bool = False,
     ) -> ExecResult:
         """See `Shell.run`."""
-        quoted(command)  # no NUL
         request = self._sandbox._command(("bash",), stdin, timeout=timeout, max_output=max_output, merge=merge)
         begin = time.perf_counter()
         async with self._turn:
@@ -104,8 +108,9 @@ class BubblewrapShell(Shell):
     async def take_state(self, patience: float) -> bool:
         """Wait for the state after the last command, and keep it; False where it did not come in time."""
         if self._settled and self._job:
-            ends = (self._settled, self._job.ended)
-            await asyncio.wait(ends, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if not self._settled.done():
+                ends = (self._settled, self._job.ended)
+                await asyncio.wait(ends, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if not self._settled.done():
                 return False
             self.state = self._settled.result() or self.state
@@ -120,15 +125,12 @@ class BubblewrapShell(Shell):
             self.drop()
 
     async def _run(self, command: str, request: Command) -> ExecResult:
-        number = self._sandbox.next_number()
-        control = self._sandbox.control
         job = self._job or await self._start()
-        streams = Streams(control, number, request)
+        streams = await self._prepare(request)
         try:
-            source = control.put(SOURCE, command)
-            loop = asyncio.get_running_loop()
-            self._code, self._settled = loop.create_future(), loop.create_future()
-            os.write(self._feed, f". {source} {streams.redirections} 3<&- 4>&-; . {INSIDE}/{REPORT_NAME}\n".encode())
+            self._expect_report()
+            assert self._code is not None
+            self._submit(command, streams)
             done, _ = await asyncio.wait(
                 (self._code, job.ended), timeout=request.timeout, return_when=asyncio.FIRST_COMPLETED
             )
@@ -137,7 +139,8 @@ class BubblewrapShell(Shell):
                 return streams.result(int(code) if code.isdigit() else 255, timed_out=False)
             exit_code = TIMED_OUT
             if job.ended.done():
-                exit_code = job.ended.result() if job.ended.result() is not None else KILLED  # type: ignore[assignment]
+                ended = job.ended.result()
+                exit_code = KILLED if ended is None else ended
             self._settled = None
             await self.close()
             return streams.result(exit_code, timed_out=not done)
@@ -146,37 +149,24 @@ class BubblewrapShell(Shell):
             self.drop()
             raise
         finally:
-            control.remove(SOURCE)
-            streams.close(self._sandbox.lingering)
+            streams.close()
 
     async def _start(self) -> Job:
-        number = self._sandbox.next_number()
-        control = self._sandbox.control
-        self._feed = control.pipe_in(f"{number}.feed")
-        self._replies = Messages(control.pipe_out(f"{number}.reply"), self._heard, STATE_LIMIT)
-        folder = quoted(self._sandbox.spec.folders[0])
-        start = f"cd -- {folder}\nexec bash --norc --noprofile {INSIDE}/{number}.feed"
-        redirections = f"</dev/null >/dev/null 2>&1 4>{INSIDE}/{number}.reply"
-        self._job = self._sandbox.start(number, start, redirections)
-        names = [f"{number}.feed", f"{number}.reply", f"{number}.state"]
-        try:
-            loop = asyncio.get_running_loop()
-            self._code, self._settled = loop.create_future(), loop.create_future()
-            restore = f". {control.put(names[2], self.state)} 2>/dev/null; " if self.state else ""
-            os.write(self._feed, f"{restore}builtin printf '0\\0\\0' >&4\n".encode())
-            patience = STATE_SECONDS if self.state else START_SECONDS
-            ends = (self._settled, self._job.ended)
-            await asyncio.wait(ends, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            started = self._settled.done()
-        finally:
-            control.remove(*names)
-        if started:
-            return self._job
+        self._job = job = await self._begin()
+        assert self._settled is not None
+        patience = STATE_SECONDS if self.state else START_SECONDS
+        await asyncio.wait((self._settled, job.ended), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        if self._settled.done():
+            return job
         await self.close()
         if not self.state:
             raise SandboxUnavailable(f"The sandbox's shell did not start within {START_SECONDS:g} s.")
         self.state = b""  # what a command left can keep bash from starting: a function called `builtin`, say
         return await self._start()
+
+    def _expect_report(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._code, self._settled = loop.create_future(), loop.create_future()
 
     def _heard(self, message: bytes | None) -> None:
         """Replies come in pairs: an exit code, then the state. That they end is known from the job."""
@@ -189,10 +179,7 @@ class BubblewrapShell(Shell):
 
     def drop(self) -> None:
         """Forget the bash there was; the state stands."""
-        if self._replies:
-            self._replies.close()
-            os.close(self._feed)
-            self._replies, self._feed = None, -1
+        self._disconnect()
         if self._job:
             self._sandbox.forget(self._job)
             self._job = None

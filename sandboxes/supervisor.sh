@@ -5,6 +5,7 @@
 #   kill TOKEN PID [PID…]   end the job PID and every process of no job; the other PIDs are jobs that live on
 #   sweep TOKEN             end every process but this one
 #   ping TOKEN              nothing
+#   look TOKEN              count: the answer goes on with the kernel's out-of-memory kills here and the process ids
 #
 # All but `run` answer with their token. Job control gives each job its own process group, and SIGINT its default meaning.
 set -m
@@ -46,6 +47,17 @@ end_job() {
     kill -KILL -1 # they multiply faster than they are read: end everything at once
 }
 
+# The kernel's count of processes it ended for want of memory, from the control group (version 2 or 1) where it is shown.
+count_kills() {
+    local name value
+    kills=0
+    for file in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+        while read -r name value; do
+            [ "$name" = oom_kill ] && kills=$value
+        done <"$file"
+    done
+}
+
 exec 2>/dev/null
 printf 'ready\0'
 while read -r verb target others; do
@@ -62,6 +74,11 @@ while read -r verb target others; do
     sweep)
         kill -KILL -1
         printf '%s\0' "$target"
+        ;;
+    look)
+        count_kills
+        pids=(/proc/[0-9]*)
+        printf '%s %s %s\0' "$target" "$kills" "${pids[*]#/proc/}"
         ;;
     ping)
         printf '%s\0' "$target"

@@ -1,0 +1,74 @@
+"""The persistent shell of a bubblewrap sandbox: commands lie in files, reports come through a pipe of their own."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from arena.sandboxes._channels import INSIDE, Messages, quoted
+from arena.sandboxes._jobs import FileJob, FileStreams
+from arena.sandboxes._shell import STATE, STATE_LIMIT, SupervisedShell
+from arena.sandboxes.interface import Command
+
+if TYPE_CHECKING:
+    from arena.sandboxes._supervised import Streams
+    from arena.sandboxes.bubblewrap import Bubblewrap
+
+SOURCE = "bash"
+"""The file that holds the command; bash begins its messages with this name, so it is the same each time."""
+
+REPORT_NAME = "report"
+REPORT = rf"""_arena_status=$?
+builtin printf '%s\0' "$_arena_status" >&4
+{{
+{STATE}
+builtin printf '\0'
+}} >&4 2>/dev/null
+builtin return "$_arena_status"
+"""
+
+
+class BubblewrapShell(SupervisedShell):
+    """See `SupervisedShell`."""
+
+    _sandbox: Bubblewrap
+
+    def __init__(self, sandbox: Bubblewrap) -> None:
+        super().__init__(sandbox)
+        self._feed = -1
+        self._replies: Messages | None = None
+        self._names: list[str] = []
+
+    async def _begin(self) -> FileJob:
+        number = self._sandbox.next_number()
+        control = self._sandbox.control
+        self._feed = control.pipe_in(f"{number}.feed")
+        self._replies = Messages(control.pipe_out(f"{number}.reply"), self._heard, STATE_LIMIT)
+        folder = quoted(self._sandbox.spec.folders[0])
+        start = f"cd -- {folder}\nexec bash --norc --noprofile {INSIDE}/{number}.feed"
+        redirections = f"</dev/null >/dev/null 2>&1 4>{INSIDE}/{number}.reply"
+        job = self._sandbox.start(number, start, redirections)
+        self._names = [f"{number}.feed", f"{number}.reply", f"{number}.state"]
+        self._expect_report()
+        restore = f". {control.put(self._names[2], self.state)} 2>/dev/null; " if self.state else ""
+        os.write(self._feed, f"{restore}builtin printf '0\\0\\0' >&4\n".encode())
+        return job
+
+    async def _prepare(self, request: Command) -> FileStreams:
+        self._sandbox.control.remove(*self._names)
+        self._names = []
+        return FileStreams(self._sandbox.control, self._sandbox.next_number(), request, self._sandbox.lingering)
+
+    def _submit(self, command: str, streams: Streams) -> None:
+        assert isinstance(streams, FileStreams)
+        source = self._sandbox.control.put(SOURCE, command)
+        self._names.append(SOURCE)
+        os.write(self._feed, f". {source} {streams.redirections} 3<&- 4>&-; . {INSIDE}/{REPORT_NAME}\n".encode())
+
+    def _disconnect(self) -> None:
+        self._sandbox.control.remove(*self._names)
+        self._names = []
+        if self._replies:
+            self._replies.close()
+            os.close(self._feed)
+            self._replies, self._feed = None, -1

@@ -1,0 +1,253 @@
+"""What all sandboxes with a supervisor (`supervisor.sh`) as their process 1 have in common.
+
+The supervisor ends what has run out of time and everything it started; the kernel keeps signals from inside the
+sandbox away from it. A back end says how a command is started, and how the supervisor is talked to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import abstractmethod
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+from arena.core.errors import SandboxUnavailable, UsageError
+from arena.sandboxes import _snapshot
+from arena.sandboxes._jobs import KILLED, TIMED_OUT
+from arena.sandboxes._shell import SupervisedShell
+from arena.sandboxes._snapshot import FileSnapshot
+from arena.sandboxes.interface import Command, ExecResult, Sandbox, SandboxSpec, Snapshot
+
+END_SECONDS = 15.0
+"""How long a sandbox may take to end what it was told to end."""
+FLUSH_SECONDS = 3.0
+"""How long the last output of what was ended may take."""
+GROWING = 8
+"""More processes than this after a command are looked at again: they may be multiplying."""
+ENDED = b"The sandbox has ended: a command in it took its first process down.\n"
+"""What commands in such a sandbox get; it is no infrastructure's doing."""
+
+
+class Job(Protocol):
+    """One program under way. `ended` brings its exit code, or None if whoever should report it was killed."""
+
+    pid: asyncio.Future[int]
+    ended: asyncio.Future[int | None]
+
+    def close(self) -> None:
+        """Stop listening for it; a second call does nothing."""
+
+
+class Streams(Protocol):
+    """What one command writes."""
+
+    def result(self, exit_code: int, timed_out: bool) -> ExecResult:
+        """What has been written, as the command's result."""
+
+    def close(self) -> None:
+        """No more of it is wanted; a second call does nothing."""
+
+
+class Look(NamedTuple):
+    """What there is in the sandbox at a moment."""
+
+    processes: int
+    oom_kills: int
+    """How many processes the kernel has ended here for want of memory so far."""
+
+
+class Supervised(Sandbox):
+    """The commands, the limits in time and number, and the snapshots."""
+
+    def __init__(self, spec: SandboxSpec) -> None:
+        self.spec = spec
+        self.ended = False
+        """A command inside has ended the whole sandbox."""
+        self.jobs: set[Job] = set()
+        self._snapshots: list[FileSnapshot] = []
+        self._lost = ""
+        self._shell: SupervisedShell | None = None
+
+    # What a back end says
+
+    @abstractmethod
+    async def launch(self, command: Command) -> tuple[Job, Streams]:
+        """Start a command; the job is in `jobs`."""
+
+    @abstractmethod
+    async def ask(self, verb: str, *words: object) -> str | None:
+        """Send the supervisor a line and wait for its answer; None where none comes."""
+
+    @abstractmethod
+    def tell(self, verb: str, *words: object) -> None:
+        """As `ask`, without waiting."""
+
+    @abstractmethod
+    async def look(self) -> Look:
+        """Count."""
+
+    @abstractmethod
+    def new_shell(self) -> SupervisedShell:
+        """The shell, not yet started."""
+
+    def check_command(self, command: Command) -> None:
+        """Raise UsageError for what this back end does not have."""
+
+    async def end_as(self, user: str) -> None:
+        """End the processes of a user whom the supervisor has no power over, where there can be such users."""
+
+    # Commands
+
+    async def _run(self, command: Command) -> ExecResult:
+        """See `Sandbox.exec`."""
+        self.check_command(command)
+        begin = time.perf_counter()
+        before = await self.before()
+        if self.ended:
+            return self.result_of_ended()
+        job, streams = await self.launch(command)
+        try:
+            done, _ = await asyncio.wait((job.ended,), timeout=command.timeout)
+            if not done:
+                await self.end(job, command.user)
+            code = job.ended.result() if done else TIMED_OUT
+            result = streams.result(KILLED if code is None else code, timed_out=not done)
+        except BaseException:  # cancelled, most likely: the command must not run on
+            self.end_soon(job)
+            raise
+        finally:
+            self.forget(job)
+            streams.close()
+        result = await self.after(result, before)
+        return replace(result, duration=time.perf_counter() - begin)
+
+    def forget(self, job: Job) -> None:
+        """The job is over: stop listening for it."""
+        self.jobs.discard(job)
+        job.close()
+
+    async def end(self, job: Job, user: str = "") -> None:
+        """Kill a job, everything it started, and what earlier commands left running; other jobs live on."""
+        if self.ended:
+            return
+        if user and user != self.spec.user:
+            await self.end_as(user)
+        pids = [other.pid for other in self.jobs]
+        await asyncio.wait(pids, timeout=END_SECONDS)
+        if job.pid.done() and await self.ask("kill", job.pid.result(), *self._others(job)) is not None:
+            await asyncio.wait((job.ended,), timeout=FLUSH_SECONDS)
+            return
+        await self.sweep()
+
+    def end_soon(self, job: Job) -> None:
+        """As `end`, without waiting: for a caller that is being cancelled."""
+        if job.pid.done():
+            self.tell("kill", job.pid.result(), *self._others(job))
+        else:
+            self.tell("sweep")
+
+    def _others(self, job: Job) -> list[int]:
+        return [other.pid.result() for other in self.jobs if other is not job and other.pid.done()]
+
+    async def sweep(self) -> None:
+        """End everything but the supervisor."""
+        if self.ended:
+            return
+        self.check_open()
+        if self._shell:
+            await self._shell.take_state(patience=1)
+        if await self.ask("sweep") is None and not self.ended:
+            self.check_open()
+            self._lost = f"it did not end its processes within {END_SECONDS:g} s"
+            raise SandboxUnavailable(f"This sandbox is lost: {self._lost}.")
+        if self._shell:
+            self._shell.drop()
+
+    async def before(self) -> int:
+        """See that commands can be run; returns what `after` wants to know."""
+        self.check_open()
+        seen = await self.look()
+        if await self._is_full(seen):
+            await self.sweep()
+        return seen.oom_kills
+
+    async def after(self, result: ExecResult, oom_kills_before: int) -> ExecResult:
+        """Complete a result by what happened to the sandbox meanwhile, and make room for the next command."""
+        if result.exit_code == KILLED:
+            await self.ask("ping")  # either it answers, or we have learnt why not
+        self.check_open()
+        seen = await self.look()
+        full = await self._is_full(seen)
+        if full:
+            await self.sweep()
+        oom_killed = seen.oom_kills > oom_kills_before
+        return replace(result, oom_killed=oom_killed, out_of_processes=full) if oom_killed or full else result
+
+    def result_of_ended(self) -> ExecResult:
+        """What any command does in a sandbox that has ended."""
+        return ExecResult(KILLED, b"", ENDED)
+
+    async def _is_full(self, seen: Look) -> bool:
+        """Whether left-over processes take up the room of the next command's."""
+        shell = self._shell.job if self._shell else None
+        if self.ended or any(job is not shell for job in self.jobs):
+            return False
+        most = self.spec.processes - self.spec.processes // 4
+        count, last = seen.processes, GROWING
+        while last < count < most:
+            await asyncio.sleep(0.005)
+            count, last = (await self.look()).processes, count
+        return count >= most
+
+    def check_open(self) -> None:
+        """Raise SandboxUnavailable where it is lost or closed."""
+        if self._lost:
+            raise SandboxUnavailable(f"This sandbox cannot be used: {self._lost}.")
+
+    # The shell and snapshots
+
+    async def shell(self) -> SupervisedShell:
+        """See `Sandbox.shell`."""
+        self.check_open()
+        self._shell = self._shell or self.new_shell()
+        return self._shell
+
+    async def snapshot(self) -> FileSnapshot:
+        """See `Sandbox.snapshot`. What the sandbox's user cannot read is not in it."""
+        shell = self._shell
+        snapshot = FileSnapshot(self.spec.folders)
+        try:
+            with snapshot.path.open("wb") as output:
+                most = 2 * self.spec.disk * len(self.spec.folders)
+                argv = _snapshot.pack_command(self.spec.folders)
+                result = await self._run(self._command(argv, max_output=most, output=output))
+            if result.exit_code > 1 or result.truncated:  # 1: a file changed meanwhile
+                raise SandboxUnavailable(f"The work folders could not be archived: {result.error_text.strip()}")
+            snapshot.state = await shell.settled_state() if shell else b""
+            snapshot.size = snapshot.path.stat().st_size
+        except BaseException:
+            snapshot.release()
+            raise
+        self._snapshots = [kept for kept in self._snapshots if not kept.released] + [snapshot]
+        return snapshot
+
+    async def restore(self, snapshot: Snapshot) -> None:
+        """See `Sandbox.restore`; snapshots of the other back end fit as well.
+
+        Raises:
+            UsageError: it was released, or is of other work folders.
+        """
+        if not isinstance(snapshot, FileSnapshot):
+            raise UsageError(f"A {self.kind} sandbox cannot restore a {type(snapshot).__name__}.")
+        snapshot.check(self.spec.folders)
+        await self.sweep()
+        argv = _snapshot.unpack_command(self.spec.folders)
+        result = await self._run(self._command(argv, snapshot.path))
+        if result.exit_code != 0:
+            raise SandboxUnavailable(f"The snapshot could not be unpacked: {result.error_text.strip()}")
+        shell = await self.shell()
+        shell.state = snapshot.state
+
+    def _snapshots_held(self) -> int:
+        return sum(not snapshot.released for snapshot in self._snapshots)
