@@ -195,8 +195,11 @@ class TokensModel(RemoteModel):
         if plain or settings.greedy:
             kind = "raw" if settings.greedy else "sampled"
 
+        adapted = bool(self._adapters)
+
         def read(reply: Json) -> Answer:
             sampled, said = read_tokens(reply, prompt.ids, self.spec)
+            said = None if adapted else said  # what it names is then the weights below the adapter
             self._check_version(said)
             completion = completion_of(
                 form.encoder,
@@ -261,6 +264,7 @@ class TokensModel(RemoteModel):
                 await command("/update_weight_version", {"new_version": version})
         finally:
             await command("/resume", {})
+        self._adapters.clear()
 
     async def _load_adapter(self, path: str, version: str) -> None:
         name = f"{self._remote.name}-{version}"
