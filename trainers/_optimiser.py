@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from arena.trainers._ranks import Ranks
+from arena.trainers._sharding import cut_like, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,15 +48,24 @@ class Optimiser:
     """Steps parameters; those that are not float32 through float32 copies, which small updates are not lost in.
 
     Args:
-        parameters: name -> parameter.
+        parameters: name -> parameter: all whole, or all in parts (`_sharding.in_parts`).
         options: AdamW's.
         adapters: whether they are adapters, which take a higher rate.
+        ranks: who trains them; the gradients of whole parameters are summed over the ranks before a step.
     """
 
-    def __init__(self, parameters: Mapping[str, Any], options: OptimiserOptions, *, adapters: bool = False) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, Any],
+        options: OptimiserOptions,
+        *,
+        adapters: bool = False,
+        ranks: Ranks | None = None,
+    ) -> None:
         import torch
 
         self.options = options
+        self._ranks = ranks or Ranks()
         self._parameters = dict(parameters)
         self._steered = {
             name: value if value.dtype == torch.float32 else value.detach().float().requires_grad_()
@@ -85,7 +97,8 @@ class Optimiser:
         """
         import torch
 
-        norm = float(torch.nn.utils.clip_grad_norm_(self._steered.values(), self.options.max_grad_norm))
+        self._add_up()
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self._steered.values(), self.options.max_grad_norm)))
         if math.isfinite(norm):
             for group in self._adam.param_groups:
                 group["lr"] = rate
@@ -97,26 +110,40 @@ class Optimiser:
         self._adam.zero_grad(set_to_none=True)
         return norm
 
+    def _add_up(self) -> None:
+        """Sum the gradients over the ranks; those of parameters in parts came summed out of the backward pass."""
+        import torch
+        from torch.distributed.tensor import DTensor
+
+        if self._ranks.alone or any(isinstance(value, DTensor) for value in self._steered.values()):
+            return
+        for value in self._steered.values():
+            if value.grad is None:
+                value.grad = torch.zeros_like(value)
+        self._ranks.add_up(value.grad for value in self._steered.values())
+
     def state(self) -> dict[str, Tensor]:
-        """All its tensors by name, for a checkpoint."""
+        """All its tensors by name and whole, for a checkpoint; all ranks call it, and rank 0 receives them."""
         found: dict[str, Tensor] = {}
         for name, steered in self._steered.items():
-            for part, tensor in self._adam.state.get(steered, {}).items():
-                found[f"{part}/{name}"] = tensor.detach()
+            tensors = {f"{part}/{name}": tensor for part, tensor in self._adam.state.get(steered, {}).items()}
             if steered is not self._parameters[name]:
-                found[f"master/{name}"] = steered.detach()
+                tensors[f"master/{name}"] = steered
+            for key, tensor in tensors.items():
+                together = whole(tensor)
+                if self._ranks.first:
+                    found[key] = together if self._ranks.alone else together.cpu()
         return found
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
-        for key, tensor in state.items():
+    def restore(self, state: Iterable[tuple[str, Tensor]]) -> None:
+        """Go on from what `state` gave, name by name, with any number of ranks."""
+        for key, tensor in state:
             part, _, name = key.partition("/")
             steered = self._steered[name]
             if part == "master":
-                steered.data.copy_(tensor)
+                steered.data.copy_(cut_like(tensor, steered))
             else:
-                where = "cpu" if part == "step" else steered.device
-                self._adam.state[steered][part] = tensor.to(where).clone()
+                self._adam.state[steered][part] = tensor.clone() if part == "step" else cut_like(tensor, steered)
 
 
 __all__ = ["Optimiser", "OptimiserOptions"]

@@ -24,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arena.core.errors import MissingPrerequisite, UsageError
 from arena.core.seeds import derive
+from arena.trainers._ranks import Ranks
+from arena.trainers._sharding import gather, in_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,27 +61,44 @@ class Policy:
 
     Attributes:
         network: the transformers module; with adapters they are inside it.
+        learner: what trains: the network itself, or with several ranks its weights in parts (`_sharding`).
+        ranks: who trains it.
         tokenizer: its tokenizer.
         model: samples from these very weights; give it to the agent.
         options: how it is held.
     """
 
-    def __init__(self, network: Any, tokenizer: Any, options: PolicyOptions, *, identity: str, spec: str) -> None:
+    def __init__(
+        self,
+        network: Any,
+        tokenizer: Any,
+        options: PolicyOptions,
+        *,
+        identity: str,
+        spec: str,
+        ranks: Ranks | None = None,
+    ) -> None:
         from arena.agents.models.local import LocalModel, Options
 
         self.network, self.tokenizer, self.options = network, tokenizer, options
+        self.ranks = ranks or Ranks()
+        whole = self.ranks.alone or options.lora_rank
+        self.learner: Any = network if whole else in_parts(network, self.ranks)
         self._identity = identity
         held = Options(context=options.context, deterministic=options.deterministic)
         self.model: LocalModel = LocalModel.of(network, tokenizer, held, identity=identity, spec=spec)
 
     @classmethod
-    def load(cls, folder: str | Path, options: PolicyOptions | None = None, *, seed: int = 0) -> Policy:
+    def load(
+        cls, folder: str | Path, options: PolicyOptions | None = None, *, seed: int = 0, ranks: Ranks | None = None
+    ) -> Policy:
         """Load a model folder.
 
         Args:
             folder: what `save_pretrained` wrote, or the name of a model on the Hugging Face hub.
             options: how to hold it.
             seed: of fresh adapters.
+            ranks: who trains it together; alone unless told.
 
         Raises:
             UsageError: the folder is missing, damaged, or has no chat template.
@@ -100,7 +119,8 @@ class Policy:
             add_adapters(network, options, seed)
         if options.gradient_checkpointing:
             _checkpoint_activations(network)
-        return cls(network, tokenizer, options, identity=_weights.identity_of(found), spec=f"hf:{folder}")
+        identity = _weights.identity_of(found)
+        return cls(network, tokenizer, options, identity=identity, spec=f"hf:{folder}", ranks=ranks)
 
     @property
     def device(self) -> Any:
@@ -114,15 +134,18 @@ class Policy:
 
     def parameters(self) -> dict[str, Any]:
         """The parameters that train, by name: all, or the adapters'."""
-        return {name: value for name, value in self.network.named_parameters() if value.requires_grad}
+        return {name: value for name, value in self.learner.named_parameters() if value.requires_grad}
 
     @contextlib.contextmanager
     def updating(self, version: str) -> Iterator[None]:
         """Change the weights: sampling waits, and from then on says it comes from `version`."""
         with self.model.updating(version) as network:
             if self.options.gradient_checkpointing:
-                network.train()
+                self.learner.train()
             yield
+            if self.learner is not network:
+                with self.ranks.guarded():
+                    gather(self.learner, network)
         self.model.traits = dataclasses.replace(self.model.traits, identity=f"{self._identity}+{version}")
 
     def logprobs(
@@ -141,10 +164,10 @@ class Policy:
 
         columns = mask.any(0).nonzero()[:, 0]
         given = {"input_ids": ids, "attention_mask": attention, "use_cache": False}
-        if "logits_to_keep" in inspect.signature(self.network.forward).parameters:
-            logits = self.network(**given, logits_to_keep=columns - 1).logits
+        if "logits_to_keep" in inspect.signature(self.learner.forward).parameters:
+            logits = self.learner(**given, logits_to_keep=columns - 1).logits
         else:
-            logits = self.network(**given).logits[:, columns - 1]
+            logits = self.learner(**given).logits[:, columns - 1]
         chosen = mask[:, columns].bool()
         scores = (logits[chosen].float() / (temperature or 1.0)).log_softmax(-1)
         found = scores.gather(-1, ids[:, columns][chosen][:, None])[:, 0]

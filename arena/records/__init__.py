@@ -18,7 +18,7 @@ from arena.records._journal import Unfinished
 from arena.records.reader import Run, open_run
 from arena.records.rows import Row, key_name
 from arena.records.schema import episode_schema
-from arena.records.writer import RunWriter, create_run, resume_run
+from arena.records.writer import RunWriter, create_run, join_run, resume_run
 
 __all__ = [
     "Damage",
@@ -29,6 +29,7 @@ __all__ = [
     "config_difference",
     "create_run",
     "episode_schema",
+    "join_run",
     "key_name",
     "open_run",
     "resume_run",

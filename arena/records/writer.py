@@ -86,20 +86,34 @@ def resume_run(
         raise
 
 
+def join_run(folder: str | os.PathLike[str], shard: str) -> RunWriter:
+    """Write to a run that another process is writing to: one of several that work together.
+
+    The writer it joins holds the run's lock and brings in order what earlier ones left; this one only appends
+    episodes, turns and blobs.
+
+    Args:
+        folder: the run; on several machines in a file system that they share.
+        shard: `RunWriter.shard_beside` of the writer that is joined, another for each that joins it.
+    """
+    return RunWriter(Path(folder), None, shard)
+
+
 class RunWriter:
-    """The one writer of a run folder; made by `create_run` and `resume_run`. Safe to use from several threads.
+    """A writer of a run folder; made by `create_run`, `resume_run` and `join_run`. Safe to use from several threads.
 
     Attributes:
         folder: the run.
         damage: what was cut off the shards when the run was opened.
     """
 
-    def __init__(self, folder: Path, lock: RunLock) -> None:
+    def __init__(self, folder: Path, lock: RunLock | None, shard: str | None = None) -> None:
         self.folder = folder
         self._run_lock = lock
-        self._index = Index.open(folder)
-        self.damage: tuple[Damage, ...] = tuple(self._cut())
-        self._shard = self._next_shard()
+        # Who joins a run leaves the index to the writer that holds the lock; readers bring it up to date.
+        self._index = Index.open(folder) if lock is not None else None
+        self.damage: tuple[Damage, ...] = tuple(self._cut(self._index)) if self._index is not None else ()
+        self._shard = shard or self._next_shard()
         self._journal = Journal(folder / "journal" / f"{self._shard}.jsonl")
         self._descriptor, self._size = -1, 0
         self._codec = FrameCodec()
@@ -179,7 +193,7 @@ class RunWriter:
         path = self.folder / "blobs" / digest
         with self._lock, self._writing():
             if not path.exists():
-                temporary = path.with_suffix(".new")
+                temporary = path.with_suffix(f".{os.getpid()}.new")
                 temporary.write_bytes(data)
                 temporary.replace(path)
                 self._unsynced.append(path)
@@ -193,7 +207,7 @@ class RunWriter:
         Their journals go; one is kept if its headers do not say enough for a record.
         """
         self.sync()
-        recorded = {row.key for row in self._index.rows(newest=False)}
+        recorded = {row.key for row in self._own_index().rows(newest=False)}
         rows = []
         for path in sorted((self.folder / "journal").glob("*.jsonl")):
             if path == self._journal.path:
@@ -218,6 +232,10 @@ class RunWriter:
         with self._lock, (self.folder / "log.txt").open("a", errors="replace") as file:
             file.write(f"{now} {text}\n")
 
+    def shard_beside(self, number: int) -> str:
+        """The shard of the writer that joins this one as the `number`-th, from 1."""
+        return f"{int(self._shard) + number:04d}"
+
     def offsets(self) -> dict[str, int]:
         """Shard -> its length in bytes: where the run stands now, for a checkpoint."""
         with self._lock:
@@ -229,6 +247,7 @@ class RunWriter:
         Args:
             offsets: what `offsets()` returned at the checkpoint; shards missing there are newer and go altogether.
         """
+        index = self._own_index()
         self.sync()
         ranges = read_superseded(self.folder)
         for shard, size in self.offsets().items():
@@ -237,7 +256,7 @@ class RunWriter:
                 earlier = [span for span in ranges.get(shard, []) if span[0] < start]
                 ranges[shard] = [*earlier, (start, size)]
         replace_file(self.folder / "superseded.json", json.dumps(ranges).encode())
-        self._index.update(self.folder)
+        index.update(self.folder)
 
     def sync(self) -> None:
         """Bring everything written so far to the disk and into the index."""
@@ -253,7 +272,7 @@ class RunWriter:
                     os.fsync(file.fileno())
         except OSError as error:
             self._failure = error
-        if rows and not self._index.add(rows, self._shard, size):
+        if rows and self._index is not None and not self._index.add(rows, self._shard, size):
             with self._lock:
                 self._rows = rows + self._rows
             self._dirty.set()
@@ -275,8 +294,10 @@ class RunWriter:
         self._journal.close()
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        self._index.close()
-        self._run_lock.release()
+        if self._index is not None:
+            self._index.close()
+        if self._run_lock is not None:
+            self._run_lock.release()
         if self._failure is not None:
             raise InfrastructureError(f"The end of {self.folder} may not be on disk: {self._failure}.")
 
@@ -305,13 +326,20 @@ class RunWriter:
             self._dirty.clear()
             self.sync()
 
-    def _cut(self) -> Iterable[Damage]:
-        torn = dict(self._index.torn_tails())
+    def _own_index(self) -> Index:
+        if self._index is None:
+            raise UsageError(
+                f"Only the writer that holds the lock of {self.folder} may do this, not one that joined it."
+            )
+        return self._index
+
+    def _cut(self, index: Index) -> Iterable[Damage]:
+        torn = dict(index.torn_tails())
         for path in shard_paths(self.folder):
             if shard_name(path) in torn and (damage := cut_torn_tail(path, torn[shard_name(path)])):
                 yield damage
         if torn:
-            self._index.update(self.folder)
+            index.update(self.folder)
 
     def _next_shard(self) -> str:
         used = [*shard_paths(self.folder), *(self.folder / "journal").glob("*.jsonl")]

@@ -21,7 +21,7 @@ from arena.core.episode import Episode, Key
 from arena.core.errors import InfrastructureError, RecordDamaged, ResumeRefused, RunLocked, UnknownName, UsageError
 from arena.core.messages import ImagePart
 from arena.core.outcome import Outcome
-from arena.records import Run, create_run, open_run, resume_run
+from arena.records import Run, create_run, join_run, open_run, resume_run
 
 CONFIG = {"suite": {"name": "small", "hash": "0123"}, "agent": "chat", "limits": {"turns": None, "cost": 1.5}}
 
@@ -547,3 +547,21 @@ def test_threads_may_write_together(folder):
         assert sorted(run.rows()) == sorted(rows)
         assert {e.seed - 1000: e for e in run.episodes()} == episodes
         assert run.verify() == []
+
+
+def test_processes_that_work_together_write_one_run(folder):
+    """Ranks of a training record beside each other: nobody waits for a lock, and one reader sees all of it."""
+    first, second = conversation_episode(0), conversation_episode(1)
+    with create_run(folder, CONFIG) as writer:
+        beside = join_run(folder, writer.shard_beside(1))
+        with beside:
+            beside.append(second)
+            beside.sync()
+            with pytest.raises(UsageError, match="holds the lock"):
+                beside.supersede_after({})
+        writer.append(first)
+        assert writer.offsets().keys() == {"0000", "0001"}
+        with pytest.raises(RunLocked):
+            resume_run(folder, CONFIG)
+    with open_run(folder) as run:
+        assert same(run, [first, second])
