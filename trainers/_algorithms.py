@@ -27,11 +27,16 @@ class Algorithm:
             keeps more than the policy `parts(training_config, config, policy)`.
         summary: one line.
         groups: it compares the episodes of a group, so a group of one teaches nothing.
+        ratio: it compares the policy's probabilities with the sampler's, so these must be of the whole
+            distribution that was sampled from.
+        imitates: it learns from the actions of others, and assigns no credit.
     """
 
     name: str
     summary: str
     groups: bool = True
+    ratio: bool = True
+    imitates: bool = False
 
     @property
     def module(self) -> ModuleType:
@@ -48,9 +53,9 @@ ALGORITHMS = {
         Algorithm("gspo", "GRPO with the ratio of whole sequences"),
         Algorithm("opo", "compares with the length-weighted mean of the group"),
         Algorithm("loop", "leave-one-out advantages, the ratio clipped as a factor"),
-        Algorithm("reinforce", "returns as they are", groups=False),
+        Algorithm("reinforce", "returns as they are", groups=False, ratio=False),
         Algorithm("reinforce_pp", "returns whitened over all tokens", groups=False),
-        Algorithm("bc", "imitates recorded episodes, or an oracle's", groups=False),
+        Algorithm("bc", "imitates recorded episodes, or an oracle's", groups=False, ratio=False, imitates=True),
     )
 }
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from arena.core.errors import InfrastructureError, RecordDamaged, UsageError
 from arena.trainers._policy import Policy, PolicyOptions, replace_folder
@@ -38,11 +38,13 @@ class State:
         step: steps done.
         version: the policy version that samples next.
         offsets: `RunWriter.offsets()`: what was recorded up to then.
+        loop: what the loop has learned beside weights, as JSON: the curriculum, the entropies seen.
     """
 
     step: int
     version: str
     offsets: Mapping[str, int]
+    loop: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Part(Protocol):
@@ -100,6 +102,26 @@ def save_checkpoint(
     return path
 
 
+def check_room(run: Path, policy: Policy) -> None:
+    """Refuse a disk on which the checkpoints do not find room: those that are kept, and the one being written.
+
+    Raises:
+        InfrastructureError: says how much is needed and how much there is.
+    """
+    weights = sum(value.numel() * value.element_size() for value in policy.network.parameters())
+    trained = list(policy.parameters().values())
+    state = sum(value.numel() * (8 if value.element_size() == 4 else 12) for value in trained)
+    one = state + (sum(value.nbytes for value in trained) if policy.options.lora_rank else weights)
+    needed = (_KEPT + 1) * one + weights
+    place = next(folder for folder in (run, *run.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise InfrastructureError(
+            f"The checkpoints of this run take {needed / 1e9:.3f} GB, and {place} has {free / 1e9:.3f} GB left. Make "
+            "room, give another folder with -o, or train adapters: --set policy.lora_rank=16."
+        )
+
+
 def checkpoints(run: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
     return sorted((run / "checkpoints").glob("step-*"))
@@ -113,7 +135,7 @@ def read_state(path: Path) -> State:
     """
     try:
         values = json.loads((path / "state.json").read_text())
-        return State(values["step"], values["version"], values["offsets"])
+        return State(values["step"], values["version"], values["offsets"], values["loop"])
     except (OSError, ValueError, KeyError) as error:
         raise RecordDamaged(f"{path} cannot be read ({error}). Remove it to go on from the one before.") from error
 
@@ -164,6 +186,7 @@ def restore_parts(path: Path, parts: Mapping[str, Part]) -> None:
 __all__ = [
     "Part",
     "State",
+    "check_room",
     "checkpoints",
     "load_optimiser",
     "load_policy",

@@ -10,9 +10,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from arena.core.errors import UsageError
 from arena.trainers._algorithms import algorithm, read_settings
+from arena.trainers._curriculum import TurnHorizon
+from arena.trainers._kl import Kind
+from arena.trainers._loop_options import CurriculumOptions, ShapingOptions, SmoothingOptions
 from arena.trainers._optimiser import OptimiserOptions
 from arena.trainers._policy import PolicyOptions
 from arena.trainers._table import GroupBy
+from arena.trainers._trackers import TrackerName
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "curriculum": CurriculumOptions,
+    "optimiser": OptimiserOptions,
+    "policy": PolicyOptions,
+    "shaping": ShapingOptions,
+    "smoothing": SmoothingOptions,
+}
 
 
 class TrainConfig(BaseModel):
@@ -23,7 +35,8 @@ class TrainConfig(BaseModel):
     algorithm: str
     """Name of the algorithm."""
     env: str
-    """Environment id; training draws from its train tasks, evaluation from its eval tasks."""
+    """Environment id: training draws from its train tasks, evaluation from its eval tasks. Or a suite: training draws
+    train tasks of its environments, evaluation takes its own."""
     model: str
     """Model folder, or a name on the Hugging Face hub."""
     agent: str = "chat"
@@ -52,16 +65,28 @@ class TrainConfig(BaseModel):
     """Weight of the tokens' mean entropy, which is made larger."""
     kl: float = Field(default=0.0, ge=0)
     """Weight of the KL divergence from the policy of the beginning."""
+    kl_estimator: Kind = "k3+"
+    """How that is estimated: k1, k2, k3, or k3+ with the value of k3 and the gradient of k2."""
     eval_every: int = Field(default=10, ge=0)
     """Evaluate every so many steps, before the first and after the last; 0 never."""
     eval_tasks: int = Field(default=64, ge=1)
-    """Held-out tasks of an evaluation."""
+    """Held-out tasks of an evaluation; a suite's are all taken."""
     checkpoint_every: int = Field(default=10, ge=1)
     """Steps between checkpoints; the last two are kept."""
     concurrency: int = Field(default=64, ge=1)
     """Episodes in flight."""
     seed: int = 0
     """Of tasks, samples and orders."""
+    tracker: TrackerName | None = None
+    """trackio, tensorboard or wandb get the metrics too; metrics.jsonl always has them."""
+    project: str = "arena"
+    """The tracker's project; the run is named like its folder."""
+    curriculum: CurriculumOptions = CurriculumOptions()
+    """Which kinds of tasks a step takes, and for how many turns."""
+    shaping: ShapingOptions = ShapingOptions()
+    """What is done to rewards before credit is assigned."""
+    smoothing: SmoothingOptions = SmoothingOptions()
+    """EPO's smoothing of the entropy bonus."""
     optimiser: OptimiserOptions = OptimiserOptions()
     """AdamW and the learning rate."""
     policy: PolicyOptions = PolicyOptions()
@@ -89,13 +114,37 @@ class TrainConfig(BaseModel):
             )
         if config.tasks > config.train_tasks:
             raise UsageError(f"A step has tasks={config.tasks} different tasks; train_tasks={config.train_tasks}.")
+        config._check_combinations()
         return config
+
+    def _check_combinations(self) -> None:
+        """Refuse options that would do nothing.
+
+        Raises:
+            UsageError: says which, and what it goes with.
+        """
+        wanting = {
+            "curriculum.name": self.curriculum.name != "uniform",
+            "shaping": self.shaping.active,
+            "smoothing": self.smoothing.weight > 0,
+        }
+        asked = [name for name, wanted in wanting.items() if wanted]
+        if algorithm(self.algorithm).imitates and asked:
+            raise UsageError(
+                f"{self.algorithm} imitates and assigns no credit, so {' and '.join(asked)} would do nothing: leave "
+                "them out."
+            )
+        if self.smoothing.weight and not self.entropy_bonus:
+            raise UsageError("smoothing is a part of the entropy bonus: give entropy_bonus too (EPO: 0.001).")
+        if self.shaping.keep_groups < 1 and self.group_size < 2:
+            raise UsageError("shaping.keep_groups compares the spread of groups: use a group size of 2 or more.")
+        if self.curriculum.horizon:
+            TurnHorizon(self.curriculum.horizon)
 
 
 def _in_words(kind: str, place: list[str], message: str) -> str:
     if kind == "extra_forbidden":
-        tables: dict[str, type[BaseModel]] = {"optimiser": OptimiserOptions, "policy": PolicyOptions}
-        known = tables.get(place[0], TrainConfig).model_fields
+        known = _TABLES.get(place[0], TrainConfig).model_fields
         close = difflib.get_close_matches(place[-1], known, n=1)
         meant = f"did you mean {close[0]!r}" if close else f"there is {', '.join(known)}"
         return f"there is no option {'.'.join(place)!r}, {meant}"

@@ -39,10 +39,34 @@ class Curriculum(Protocol):
         ...
 
 
-def draw(curriculum: Curriculum, number: int, generator: np.random.Generator) -> list[str]:
-    """Draw kinds of tasks, independently."""
-    chosen = generator.choice(len(curriculum.kinds), size=number, p=curriculum.probabilities())
-    return [curriculum.kinds[index] for index in chosen]
+def draw(
+    curriculum: Curriculum, number: int, generator: np.random.Generator, room: Mapping[str, int] | None = None
+) -> list[str]:
+    """Draw kinds of tasks.
+
+    Args:
+        curriculum: how likely each is.
+        number: how many.
+        generator: the only source of randomness.
+        room: how often a kind can be drawn; a kind that is used up leaves its share to the others. Without it
+            the draws are independent.
+    """
+    likely = curriculum.probabilities()
+    if room is None:
+        chosen = generator.choice(len(curriculum.kinds), size=number, p=likely)
+        return [curriculum.kinds[index] for index in chosen]
+    left = np.array([room.get(kind, 0) for kind in curriculum.kinds])
+    if number > left.sum():
+        raise UsageError(f"{number} tasks are asked for where {left.sum()} are left.")
+    found = []
+    for _ in range(number):
+        open_shares = np.where(left > 0, likely, 0.0)
+        if open_shares.sum() == 0:
+            open_shares = (left > 0).astype(np.float64)
+        index = int(generator.choice(len(left), p=open_shares / open_shares.sum()))
+        left[index] -= 1
+        found.append(curriculum.kinds[index])
+    return found
 
 
 class Uniform:

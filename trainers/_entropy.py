@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from arena.trainers._loop_options import SmoothingOptions
 
 
 def smoothing_penalty(
@@ -35,7 +38,7 @@ def smoothing_penalty(
 
     Args:
         entropy: in nats (B, L).
-        usual: mean entropy of earlier iterations at each sequence's turn (B).
+        usual: mean entropy of earlier iterations at each sequence's turn (B), or at each token's (B, L).
         low: the corridor's floor, as a multiple of `usual`.
         high: its ceiling; on the bounds is outside.
         weight: the penalty, or with the hinge its slope.
@@ -46,7 +49,8 @@ def smoothing_penalty(
     if unit == "sequence":
         chosen = torch.ones_like(entropy) if mask is None else mask.to(entropy.dtype)
         entropy = ((entropy * chosen).sum(-1, keepdim=True) / chosen.sum(-1, keepdim=True)).expand_as(entropy)
-    floor, ceiling = (usual * low).unsqueeze(-1), (usual * high).unsqueeze(-1)
+    usual = usual if usual.dim() == entropy.dim() else usual.unsqueeze(-1)
+    floor, ceiling = usual * low, usual * high
     if differentiable:
         return weight * ((floor - entropy).clamp(min=0) + (entropy - ceiling).clamp(min=0))
     inside = (entropy > floor) & (entropy < ceiling)
@@ -91,3 +95,67 @@ class EntropyHistory:
     def from_state(cls, state: dict[str, Any]) -> EntropyHistory:
         """The history that `state` described."""
         return cls({t: s for t, s, _ in state["turns"]}, {t: n for t, _, n in state["turns"]})
+
+
+class Smoothing:
+    """EPO in the loop: a penalty for each pass, and the history of entropies that it is measured against.
+
+    Args:
+        options: the corridor and its weight.
+        steps: of the whole run, which the weight's schedule spans.
+    """
+
+    def __init__(self, options: SmoothingOptions, steps: int) -> None:
+        self.options, self.history = options, EntropyHistory()
+        self._steps, self._step = steps, 0
+        self._seen: dict[int, tuple[float, int]] = {}
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to do."""
+        return self.options.weight > 0
+
+    def begin(self, step: int) -> None:
+        """A step (from 1) begins; what one that was broken off had seen is forgotten."""
+        self._step, self._seen = step, {}
+
+    def penalty(self, entropy: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
+        """The schedule's weight times the penalty, summed over the tokens that train.
+
+        Args:
+            entropy: of each token (B, L).
+            turn: the turn of the episode that each token was sampled in (B, L).
+            mask: 1 on the tokens that train (B, L).
+        """
+        usual = torch.full_like(entropy, math.nan)
+        for number in turn[mask > 0].unique().tolist():
+            chosen = (turn == number) & (mask > 0)
+            total, count = self._seen.get(number, (0.0, 0))
+            self._seen[number] = total + float(entropy.detach()[chosen].sum()), count + int(chosen.sum())
+            if (before := self.history.usual(number)) is not None:
+                usual[chosen] = before
+        known = ~usual.isnan()
+        options = self.options
+        penalty = smoothing_penalty(
+            entropy,
+            usual.nan_to_num(),
+            low=options.low,
+            high=options.high,
+            weight=options.weight,
+            differentiable=options.form == "hinge",
+        )
+        return smoothing_weight(self._step - 1, self._steps) * penalty[known].sum()
+
+    def end(self) -> None:
+        """The step is done: what was seen of each turn enters the history."""
+        for turn, (total, count) in sorted(self._seen.items()):
+            self.history.add(turn, total / count)
+        self._seen = {}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as JSON."""
+        return self.history.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.history = EntropyHistory.from_state(state)

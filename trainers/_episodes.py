@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from arena.core.episode import Episode, Turn
 
 
+MALFORMED = "malformed reply"
+"""How an agent's note on a reply without an action begins."""
+
+
 def columns(episodes: Iterable[Episode], group_by: GroupBy) -> dict[str, Any]:
     """All columns of the table."""
     rows: list[dict[str, Any]] = []
@@ -79,6 +83,16 @@ def columns(episodes: Iterable[Episode], group_by: GroupBy) -> dict[str, Any]:
 def observation_texts(episodes: Iterable[Episode]) -> list[str]:
     """The text each row of the table acted on, in the table's order: what similarity grouping compares."""
     return [turn.text for episode in episodes for turns in _by_player(episode).values() for turn in turns]
+
+
+def malformed_replies(episodes: Iterable[Episode]) -> list[bool]:
+    """Whether the reply of each row of the table was malformed: asked again, or passed on as it was."""
+    return [
+        any(call.role == "rejected" for call in turn.calls) or any(note.startswith(MALFORMED) for note in turn.notes)
+        for episode in episodes
+        for turns in _by_player(episode).values()
+        for turn in turns
+    ]
 
 
 def _by_player(episode: Episode) -> dict[str, list[Turn]]:

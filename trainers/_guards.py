@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from arena.core.errors import ArenaError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from arena.core.episode import Episode
@@ -23,7 +25,14 @@ class TrainingDiverged(ArenaError):
 
 
 def stop_if_not_finite(
-    total: Tensor, batch: Batch, logprob: Tensor, *, step: int, folder: Path, episodes: Sequence[Episode]
+    total: Tensor,
+    batch: Batch,
+    logprob: Tensor,
+    *,
+    step: int,
+    folder: Path,
+    episodes: Sequence[Episode],
+    turns: NDArray[np.int64] | None = None,
 ) -> None:
     """Stop before weights are spoilt.
 
@@ -37,7 +46,13 @@ def stop_if_not_finite(
         return
     broken = ~torch.isfinite(logprob) | ~torch.isfinite(batch.advantage) | ~torch.isfinite(batch.old_logprob)
     rows = broken.any(-1).nonzero()[:, 0]
-    row = batch.rows[int(rows[0]) if len(rows) else 0]
+    number = int(rows[0]) if len(rows) else 0
+    row = batch.rows[number]
+    first, last = row.turns
+    place = int(broken[number].nonzero()[0]) if len(rows) else -1
+    if turns is not None and place >= 0 and row.source[place] >= 0:
+        first = last = int(turns[row.source[place]])
+    named = f"turn {first}" if first == last else f"turns {first} to {last}"
     path = folder / "failed" / f"step-{step:06d}.safetensors"
     path.parent.mkdir(exist_ok=True)
     names = ("ids", "attention", "mask", "old_logprob", "advantage")
@@ -46,7 +61,7 @@ def stop_if_not_finite(
     key = episodes[row.episode].key
     raise TrainingDiverged(
         f"The loss of step {step} is not a number. The batch is saved as {path}; "
-        f"{'its first broken row is' if len(rows) else 'it begins with'} turn {row.turns[0]} to {row.turns[1]} of "
+        f"{'its first broken number is in' if len(rows) else 'it begins with'} {named} of "
         f"{key.task}, repeat {key.repeat}. The last checkpoint stands: resume it with a lower "
         "optimiser.learning_rate or optimiser.max_grad_norm in a new run from its model folder."
     )
@@ -78,7 +93,8 @@ def warnings(history: Sequence[Mapping[str, Any]]) -> list[str]:
     if _begins(history, lambda line: line.get("advantage_zero") == 1.0):
         found.append(
             "All advantages are 0: the episodes of each group earned the same, and this step taught nothing. Try "
-            "other tasks."
+            "tasks that succeed now and then (--set params.…, curriculum.variants=[…]), a larger --group-size, or a "
+            "higher temperature in the agent spec."
         )
     return found
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from arena.evaluation.config import EvalConfig
 from arena.evaluation.evaluate import evaluate_async, in_any_thread
 from arena.evaluation.players import Made
+from arena.trainers._tasks import is_suite
 
 if TYPE_CHECKING:
     from arena.trainers._config import TrainConfig
@@ -28,7 +29,7 @@ def evaluate_held_out(config: TrainConfig, policy: Policy, run: Path, step: int)
             "agent": config.agent,
             "model": policy.model.spec,
             "params": config.params,
-            "tasks": config.eval_tasks,
+            "tasks": None if is_suite(config.env) else config.eval_tasks,
             "max_turns": config.max_turns,
             "concurrency": config.concurrency,
             "seed": config.seed,

@@ -14,11 +14,13 @@ import numpy as np
 
 from arena.evaluation.statistics import estimate_mean
 from arena.trainers._groups import has_spread
+from arena.trainers._segments import sum_by
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from arena.core.episode import Episode
+    from arena.core.task import Task
     from arena.trainers._table import TurnTable
 
 TIMED = ("seconds", "rates")
@@ -49,14 +51,15 @@ class MetricsFile:
         fresh.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
         fresh.replace(self._path)
 
-    def add(self, line: Mapping[str, Any]) -> None:
-        """Append a line; it is on the disk when this returns."""
-        plain = _plain(line)
+    def add(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """Append a line; it is on the disk when this returns. Returns it as it stands there."""
+        plain: dict[str, Any] = _plain(line)
         with self._path.open("a") as file:
             file.write(json.dumps(plain) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self.lines.append(plain)
+        return plain
 
     @property
     def steps(self) -> list[dict[str, Any]]:
@@ -82,7 +85,7 @@ class MetricsFile:
 
 
 def of_episodes(episodes: Sequence[Episode]) -> dict[str, Any]:
-    """Reward, success with its interval, lengths, and what was lost."""
+    """Reward, success with its interval, lengths, and the share that was lost, also by the turn that was reached."""
     scored = [episode for episode in episodes if episode.outcome.scored]
     by_task: dict[str, list[float]] = {}
     for episode in scored:
@@ -102,7 +105,7 @@ def of_episodes(episodes: Sequence[Episode]) -> dict[str, Any]:
         "sampled_tokens": sampled,
         "tokens_per_turn": sampled / max(turns, 1),
         "lost": 1 - len(scored) / max(len(episodes), 1),
-        "lost_at_turn": {str(turn): count for turn, count in sorted(lost.items())},
+        "lost_at_turn": {str(turn): count / len(episodes) for turn, count in sorted(lost.items())},
     }
 
 
@@ -119,6 +122,25 @@ def of_credit(table: TurnTable, credit: NDArray[np.float64]) -> dict[str, float]
         "advantage_std": float(values.std()) if len(values) else 0.0,
         "advantage_zero": float((values == 0).mean()) if len(values) else 1.0,
     }
+
+
+def magnitudes(
+    played: Sequence[Episode], trained: Sequence[Episode], table: TurnTable, credit: NDArray[np.float64]
+) -> list[tuple[Task, float]]:
+    """The mean absolute advantage over the sampled tokens of each scored episode: what curricula learn from.
+
+    Args:
+        played: all episodes of the step; those that were dropped taught nothing and have 0.
+        trained: the episodes of the table.
+        table: their turns.
+        credit: advantage of each token (N).
+    """
+    tokens = table.sampled
+    episode = table.episode[tokens.turn]
+    total = sum_by(episode, np.abs(credit[tokens.where]), len(trained))
+    mean = total / np.maximum(np.bincount(episode, minlength=len(trained)), 1)
+    found = {one.key: float(value) for one, value in zip(trained, mean, strict=True)}
+    return [(one.task.task, found.get(one.key, 0.0)) for one in played if one.outcome.scored]
 
 
 class Averages:
@@ -153,4 +175,4 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-__all__ = ["TIMED", "Averages", "MetricsFile", "of_credit", "of_episodes"]
+__all__ = ["TIMED", "Averages", "MetricsFile", "magnitudes", "of_credit", "of_episodes"]

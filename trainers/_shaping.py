@@ -5,13 +5,35 @@ Shapes: T turns, N tokens, E trajectories. Entropy is in `_entropy`, the KL as a
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from arena.trainers._episodes import malformed_replies
 from arena.trainers._groups import normalised
 from arena.trainers._segments import Flags, Floats, sum_by
 from arena.trainers._table import POLICY, TurnTable, on_last_tokens
+
+if TYPE_CHECKING:
+    from arena.core.episode import Episode
+    from arena.trainers._loop_options import ShapingOptions
+
+
+def shaped(table: TurnTable, episodes: Sequence[Episode], options: ShapingOptions) -> TurnTable:
+    """The table after all that the options ask for, in their order; groups that are left out are not `scored`."""
+    if options.gate is not None:
+        last = np.zeros(len(table), bool)
+        last[table.trajectories.lasts] = True
+        immediate = np.where(last, 0.0, table.reward)
+        table = gated_accumulation(with_reward_added(table, -immediate), immediate, options.gate)
+    if options.invalid_penalty:
+        table = invalid_action_penalty(table, options.invalid_penalty)
+    if options.format_penalty:
+        table = format_penalty(table, np.array(malformed_replies(episodes), bool), options.format_penalty)
+    if options.keep_groups < 1:
+        table = table.replace(scored=widest_groups(table, options.keep_groups))
+    return normalised_rewards(table, options.normalise, options.normalise_by)
 
 
 def with_reward_added(table: TurnTable, extra: Floats) -> TurnTable:

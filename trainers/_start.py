@@ -6,13 +6,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.agents import build as build_agent
 from arena.core.errors import UsageError
 from arena.evaluation.config import versions
+from arena.evaluation.evaluate import in_any_thread
+from arena.rollout import RecordedModel
+from arena.trainers._algorithms import algorithm, parts_of
+from arena.trainers._policy import Policy
+from arena.trainers._preflight import check_tasks
+from arena.trainers._tasks import TaskStream, training_tasks
+from arena.trainers._trackers import check_tracker
 
 if TYPE_CHECKING:
     from arena.core.agent import Agent
+    from arena.core.task import Task
+    from arena.trainers._checkpoint import Part
     from arena.trainers._config import TrainConfig
-    from arena.trainers._policy import Policy
 
 
 def sampling_temperature(agent: Agent, policy: Policy, name: str) -> float:
@@ -28,26 +37,42 @@ def sampling_temperature(agent: Agent, policy: Policy, name: str) -> float:
     defaults = policy.network.generation_config
     top_p = sampling.top_p if sampling.top_p is not None else defaults.top_p
     top_k = sampling.top_k if sampling.top_k is not None else defaults.top_k
-    if name not in ("bc", "reinforce") and ((top_p or 1.0) < 1 or (top_k or 0) > 0):
+    if algorithm(name).ratio and ((top_p or 1.0) < 1 or (top_k or 0) > 0):
         raise UsageError(
             f"{name} compares probabilities, and top_p={top_p} or top_k={top_k} cuts off the distribution that is "
             "sampled from. Put top_p=1,top_k=0 into the agent spec."
         )
     chosen = sampling.temperature if sampling.temperature is not None else defaults.temperature
-    if chosen == 0 and name != "bc":
+    if chosen == 0 and not algorithm(name).imitates:
         raise UsageError("At temperature 0 all episodes of a group are alike. Train with temperature=1.")
     return float(chosen or 1.0)
+
+
+def prepared(config: TrainConfig) -> tuple[Policy, dict[str, Part], list[Task]]:
+    """The policy, what the algorithm keeps besides it, and the training tasks, all of them tried.
+
+    Raises:
+        UsageError, MissingPrerequisite: what does not fit, and what to do.
+    """
+    check_tracker(config.tracker)
+    pool = training_tasks(config)
+    TaskStream(pool, config.curriculum, config.seed)
+    policy = Policy.load(config.model, config.policy, seed=config.seed)
+    sampling_temperature(build_agent(config.agent, RecordedModel(policy.model)), policy, config.algorithm)
+    imitates = algorithm(config.algorithm).imitates
+    in_any_thread(check_tasks(lambda model: build_agent(config.agent, model), policy.model, pool, rewards=not imitates))
+    return policy, parts_of(config, policy), pool
 
 
 def run_folder(config: TrainConfig, out: str | Path | None) -> Path:
     """The folder asked for, else one named by time, algorithm and environment."""
     if out is not None:
         return Path(out)
-    name = config.env.rpartition("/")[2]
+    name = config.env.rpartition("/")[2].removesuffix(".toml")
     return Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{config.algorithm}-{name}"
 
 
-def resolved(config: TrainConfig, agent: Agent, policy: Policy) -> dict[str, Any]:
+def resolved(config: TrainConfig, agent: Agent, policy: Policy, envs: tuple[str, ...]) -> dict[str, Any]:
     """What `run.toml` holds: enough to run the same again."""
     return {
         "format": 1,
@@ -56,8 +81,8 @@ def resolved(config: TrainConfig, agent: Agent, policy: Policy) -> dict[str, Any
         "train": config.model_dump(exclude_none=True),
         "agents": {"agent": agent.spec},
         "identity": {"model": policy.model.traits.identity},
-        "versions": versions((config.env,)),
+        "versions": versions(envs),
     }
 
 
-__all__ = ["resolved", "run_folder", "sampling_temperature"]
+__all__ = ["prepared", "resolved", "run_folder", "sampling_temperature"]

@@ -2,8 +2,9 @@
 
     for step in training.steps():
         episodes = training.collect(step)
+        table = training.table(episodes)        their turns, with rewards as `shaping` has them
         …                                       the algorithm's credit
-        with training.updating(step, episodes, credit) as update:
+        with training.updating(step, episodes, credit, table=table) as update:
             for batch in update.batches():
                 …                               the algorithm's loss
         training.finish(step)                   log, evaluate every n steps, checkpoint
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from arena.agents import build as build_agent
-from arena.core.errors import UsageError
+from arena.core.errors import ArenaError, UsageError
 from arena.evaluation.config import versions
 from arena.evaluation.evaluate import in_any_thread
 from arena.records import RunWriter, create_run, open_run, resume_run
@@ -32,16 +33,25 @@ from arena.rollout import Job, RecordedModel
 from arena.trainers import _checkpoint
 from arena.trainers._algorithms import algorithm, parts_of, read_settings
 from arena.trainers._batch import Row, rows_of
-from arena.trainers._collect import check_first_prompt, play, tasks_of_step, training_tasks
+from arena.trainers._collect import (
+    Informative,
+    check_logprobs,
+    collect_groups,
+    play,
+)
 from arena.trainers._config import TrainConfig
+from arena.trainers._entropy import Smoothing
 from arena.trainers._guards import warnings
 from arena.trainers._held_out import evaluate_held_out
-from arena.trainers._metrics import MetricsFile, of_credit, of_episodes
+from arena.trainers._metrics import MetricsFile, magnitudes, of_credit, of_episodes
 from arena.trainers._optimiser import Optimiser
 from arena.trainers._policy import Policy
 from arena.trainers._reference import Reference
-from arena.trainers._start import resolved, run_folder, sampling_temperature
+from arena.trainers._shaping import shaped
+from arena.trainers._start import prepared, resolved, run_folder, sampling_temperature
 from arena.trainers._table import TurnTable
+from arena.trainers._tasks import TaskStream, environments, training_tasks
+from arena.trainers._trackers import open_tracker
 from arena.trainers._update import Update
 
 if TYPE_CHECKING:
@@ -82,8 +92,12 @@ class Training:
         self._writer = writer
         adapters = bool(config.policy.lora_rank)
         self._optimiser = Optimiser(policy.parameters(), config.optimiser, adapters=adapters)
-        self._pool = training_tasks(config.env, config.train_tasks, config.seed, config.params, config.max_turns)
+        self._tasks = TaskStream(training_tasks(config), config.curriculum, config.seed)
+        self._smoothing = Smoothing(config.smoothing, config.steps)
+        self._tracker = open_tracker(config.tracker, config.project, self.folder, config.model_dump(), done)
         self._line: dict[str, Any] = {}
+        self._played: list[Episode] = []
+        self._offsets = writer.offsets()
         self._reference = Reference(config, policy, self.temperature)
 
     @classmethod
@@ -93,14 +107,11 @@ class Training:
         Raises:
             UsageError, MissingPrerequisite: what does not fit, and what to do.
         """
-        policy = Policy.load(config.model, config.policy, seed=config.seed)
+        policy, parts, pool = prepared(config)
+        folder = run_folder(config, out)
+        _checkpoint.check_room(folder, policy)
         agent = build_agent(config.agent, RecordedModel(policy.model))
-        sampling_temperature(agent, policy, config.algorithm)
-        pool = training_tasks(config.env, config.train_tasks, config.seed, config.params, config.max_turns)
-        first = tasks_of_step(pool, config.tasks, 0, config.seed)[0]
-        in_any_thread(check_first_prompt(lambda model: build_agent(config.agent, model), policy.model, first))
-        parts = parts_of(config, policy)
-        writer = create_run(run_folder(config, out), resolved(config, agent, policy))
+        writer = create_run(folder, resolved(config, agent, policy, environments(pool)))
         try:
             training = cls(config, writer, policy, parts)
             training._become_version("step-0")
@@ -126,7 +137,8 @@ class Training:
         config = TrainConfig.read(before["train"])
         checkpoint = _checkpoint.newest(path)
         state = _checkpoint.read_state(checkpoint)
-        writer = resume_run(path, {**before, "versions": versions((config.env,))}, ("versions",))
+        installed = versions(environments(training_tasks(config)))
+        writer = resume_run(path, {**before, "versions": installed}, ("versions",))
         try:
             writer.recover()
             writer.supersede_after(state.offsets)
@@ -136,6 +148,8 @@ class Training:
             training = cls(config, writer, policy, parts, state.step)
             _checkpoint.load_optimiser(checkpoint, training._optimiser)
             training._become_version(state.version)
+            training._tasks.restore(state.loop["tasks"])
+            training._smoothing.restore(state.loop["entropy"])
         except BaseException:
             writer.close()
             raise
@@ -149,7 +163,7 @@ class Training:
     def steps(self) -> Iterator[int]:
         """The numbers of the steps that are left, from 1; evaluates before the first and saves the model at the end."""
         if self.done == 0 and self.config.eval_every and not self.metrics.evaluations:
-            self.metrics.add({"step": 0, "eval": self.evaluate(0)})
+            self._tracker.log(self.metrics.add({"step": 0, "eval": self.evaluate(0)}))
         while self.done < self.config.steps and not self.stopping:
             self._line = {"step": self.done + 1, "seconds": {}}
             yield self.done + 1
@@ -158,38 +172,48 @@ class Training:
             for name, part in self.parts.items():
                 part.publish(self.folder / name)
 
-    def collect(self, step: int, agent: Agent | None = None, group_size: int | None = None) -> list[Episode]:
+    def collect(
+        self,
+        step: int,
+        agent: Agent | None = None,
+        group_size: int | None = None,
+        *,
+        informative: Informative | None = None,
+        rounds: int = 1,
+    ) -> list[Episode]:
         """Play the groups of a step: each task `group_size` times with one seed, all of them recorded.
 
         Args:
             step: from 1.
             agent: who plays; the policy's unless told.
             group_size: the configuration's unless told.
+            informative: the turns of groups that teach something; the other groups are dropped and tasks
+                sampled in their place (dynamic sampling).
+            rounds: how often groups are then sampled at most until there are enough.
 
         Raises:
-            ArenaError: too many episodes could not be scored.
+            ArenaError: too many episodes could not be scored; the run is saved as it was before the step.
         """
-        config, finished = self.config, 0
-        tasks = tasks_of_step(self._pool, config.tasks, step - 1, config.seed)
-        jobs = [Job(task, repeat, step) for task in tasks for repeat in range(group_size or config.group_size)]
-
-        def count(episode: Episode) -> None:
-            nonlocal finished
-            finished += 1
-            self._show(f"playing {finished}/{len(jobs)}")
-
-        with self._timed("sample"):
-            work = play(
-                agent or self.agent,
-                jobs,
-                seed=config.seed,
-                concurrency=config.concurrency,
-                writer=self._writer,
-                on_episode=count,
+        size = group_size or self.config.group_size
+        with self._timed("sample"), self._saved_if_it_fails():
+            collected = collect_groups(
+                lambda missing, used: self._tasks.take(missing, step, used),
+                lambda tasks: self._play(agent or self.agent, [Job(t, r, step) for t in tasks for r in range(size)]),
+                wanted=self.config.tasks,
+                least=2 if algorithm(self.config.algorithm).groups else 1,
+                informative=informative,
+                rounds=rounds,
             )
-            episodes = in_any_thread(work)
-        self._line |= of_episodes(episodes)
-        return episodes
+            if algorithm(self.config.algorithm).ratio:
+                check_logprobs(collected.played, self.temperature, self.config.algorithm)
+        self._played = collected.played
+        self._line |= collected.metrics()
+        return collected.kept
+
+    def table(self, episodes: Sequence[Episode]) -> TurnTable:
+        """The turns of episodes, with states as `group_by` says and rewards as `shaping` does."""
+        table = TurnTable.from_episodes(episodes, self.config.group_by)
+        return shaped(table, episodes, self.config.shaping)
 
     @contextlib.contextmanager
     def updating(
@@ -211,13 +235,18 @@ class Training:
             rows: training rows, where they are not those of the episodes themselves.
         """
         if rows is None:
-            rows = [row for row in rows_of(episodes) if episodes[row.episode].outcome.scored]
+            counts = {number for number, episode in enumerate(episodes) if episode.outcome.scored}
+            if table is not None:
+                counts &= set(table.episode[table.scored].tolist())
+            rows = [row for row in rows_of(episodes) if row.episode in counts]
         if not any(len(row) for row in rows):
             raise UsageError("The episodes carry no token ids, so there is nothing to train on: use a local model.")
         if "episodes" not in self._line:
             self._line |= of_episodes(episodes)
         if table is not None and credit is not None:
             self._line |= of_credit(table, credit)
+            self._tasks.learn(magnitudes(self._played, episodes, table, credit))
+            self._line |= self._tasks.metrics()
         config = self.config
         update = Update(
             config,
@@ -231,10 +260,14 @@ class Training:
             temperature=self.temperature,
             folder=self.folder,
             reference=self._reference.logprobs if config.kl else None,
+            table=table,
+            smoothing=self._smoothing if self._smoothing.active else None,
         )
+        self._smoothing.begin(step)
         with self._timed("update"), self.policy.updating(f"step-{step}"):
             self._show("updating")
             yield update
+        self._smoothing.end()
         self._line |= update.metrics()
 
     def finish(self, step: int) -> None:
@@ -248,8 +281,10 @@ class Training:
             "sampled_tokens_per_second": line["sampled_tokens"] / max(seconds.get("sample", 0.0), 1e-9),
             "computed_tokens_per_second": line["computed_tokens"] / max(seconds.get("update", 0.0), 1e-9),
         }
-        self.metrics.add(line)
+        self._tracker.log(self.metrics.add(line))
         self.done = step
+        self._writer.sync()
+        self._offsets = self._writer.offsets()
         for warning in warnings(self.metrics.steps):
             self.on_notice(warning)
             self._writer.log(warning)
@@ -263,7 +298,8 @@ class Training:
         return evaluate_held_out(self.config, self.policy, self.folder, step)
 
     def close(self) -> None:
-        """Let go of the run and of the model's thread."""
+        """Let go of the run, of the tracker and of the model's thread."""
+        self._tracker.close()
         self._writer.close()
         asyncio.run(self.policy.model.aclose())
 
@@ -283,8 +319,31 @@ class Training:
 
     def _save(self) -> None:
         self._writer.sync()
-        state = _checkpoint.State(self.done, f"step-{self.done}", self._writer.offsets())
+        loop = {"tasks": self._tasks.state(), "entropy": self._smoothing.state()}
+        state = _checkpoint.State(self.done, f"step-{self.done}", self._offsets, loop)
         _checkpoint.save_checkpoint(self.folder, state, self.policy, self._optimiser, self.parts)
+
+    def _play(self, agent: Agent, jobs: Sequence[Job]) -> tuple[list[Episode], int]:
+        work = play(
+            agent,
+            jobs,
+            seed=self.config.seed,
+            concurrency=self.config.concurrency,
+            writer=self._writer,
+            on_episode=lambda finished: self._show(f"playing {finished}/{len(jobs)}"),
+        )
+        return in_any_thread(work)
+
+    @contextlib.contextmanager
+    def _saved_if_it_fails(self) -> Iterator[None]:
+        """Where a step cannot be played, the steps before it are saved, as they were when it began."""
+        before = self._tasks.state()
+        try:
+            yield
+        except ArenaError:
+            self._tasks.restore(before)
+            self._save()
+            raise
 
     @contextlib.contextmanager
     def _timed(self, what: str) -> Iterator[None]:

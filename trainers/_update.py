@@ -13,7 +13,7 @@ from arena.trainers._batch import Batch, Row, batch_of, parts, shuffled
 from arena.trainers._guards import TrainingDiverged, stop_if_not_finite
 from arena.trainers._kl import kl
 from arena.trainers._metrics import Averages
-from arena.trainers._table import DEMONSTRATOR, POLICY
+from arena.trainers._table import DEMONSTRATOR, POLICY, TurnTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from arena.core.episode import Episode
     from arena.trainers._config import TrainConfig
+    from arena.trainers._entropy import Smoothing
     from arena.trainers._optimiser import Optimiser
     from arena.trainers._policy import Policy
 
@@ -39,6 +40,8 @@ class Update:
         rate: the learning rate.
         temperature: of the sampling.
         reference: log-probabilities under the reference policy, where there is a KL term.
+        table: the turns that the tokens belong to.
+        smoothing: EPO's, where it is asked for.
     """
 
     def __init__(
@@ -55,10 +58,14 @@ class Update:
         temperature: float,
         folder: Path,
         reference: Callable[[Batch], Tensor] | None = None,
+        table: TurnTable | None = None,
+        smoothing: Smoothing | None = None,
     ) -> None:
         self._config, self._policy, self._optimiser = config, policy, optimiser
         self._step, self._rows, self._episodes, self._credit = step, rows, episodes, credit
         self._rate, self._temperature, self._folder, self._reference = rate, temperature, folder, reference
+        self._turns = None if table is None else np.repeat(table.turn, np.diff(table.token_offsets))
+        self._smoothing = smoothing
         self._producers = TRAINED["demonstrations" if credit is None else "own"]
         self._averages, self._norms = Averages(), list[float]()
         self._padded = self._filled = self._trained = 0
@@ -116,8 +123,12 @@ class Update:
         total = loss - self._config.entropy_bonus * entropy
         share = float(batch.mask.sum())
         more = {"entropy": float(entropy.detach()) * batch.tokens / share}
+        if self._smoothing is not None and self._turns is not None:
+            penalty = self._smoothing.penalty(self._entropy, self._turn_of(batch), batch.mask)
+            total = total + self._config.entropy_bonus * penalty / batch.tokens
+            more["entropy_penalty"] = float(penalty.detach()) / share
         if self._reference is not None:
-            divergence = kl(logprob, self._reference(batch)) * batch.mask
+            divergence = kl(logprob, self._reference(batch), self._config.kl_estimator) * batch.mask
             total = total + self._config.kl * divergence.sum() / batch.tokens
             more["kl"] = float(divergence.detach().sum()) / share
         self._stop_if_not_finite(total, batch, logprob)
@@ -129,9 +140,25 @@ class Update:
             if not np.isfinite(self._norms[-1]):
                 self._stop_if_not_finite(total * np.nan, batch, logprob)
 
+    def _turn_of(self, batch: Batch) -> Tensor:
+        """The turn that each token was sampled in, -1 on those that do not train (B, L)."""
+        import torch
+
+        assert self._turns is not None, "a table of turns comes with the episodes"
+        turns = np.full(tuple(batch.mask.shape), -1, np.int64)
+        for number, row in enumerate(batch.rows):
+            turns[number, : len(row)] = np.where(row.source >= 0, self._turns[row.source], -1)
+        return torch.from_numpy(turns).to(batch.mask.device)
+
     def _stop_if_not_finite(self, total: Tensor, batch: Batch, logprob: Tensor) -> None:
         stop_if_not_finite(
-            total.detach(), batch, logprob.detach(), step=self._step, folder=self._folder, episodes=self._episodes
+            total.detach(),
+            batch,
+            logprob.detach(),
+            step=self._step,
+            folder=self._folder,
+            episodes=self._episodes,
+            turns=self._turns,
         )
 
     def metrics(self) -> dict[str, Any]:

@@ -5,8 +5,8 @@
 
 GRPO: Shao et al. 2024 (arXiv 2402.03300). `DR_GRPO` (arXiv 2503.20783) leaves the division out and
 divides each sequence by a fixed length. `DAPO` (arXiv 2503.14476) clips higher above, weighs tokens
-alike, drops groups whose returns are all equal (`informative`; the loop samples others in their
-place) and penalises replies that run into the limit (`overlong_penalty`).
+alike, drops groups whose returns are all equal (`informative`) and samples others in their place, and
+penalises replies that run into the limit (`overlong_penalty`).
 
 Bias: without the division the expectation is (n - 1) / n times the policy gradient, since the mean
 contains R_i. With it, it is no gradient of the expected return: groups of two climb the probability
@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from arena.core.errors import UsageError
 from arena.trainers._groups import has_spread
 from arena.trainers._options import Aggregation, Options, Scale, Singleton, Statistics
 from arena.trainers._relative import relative_returns
@@ -64,7 +63,9 @@ class Config(Options):
     horizon: int | None = None
     """The fixed length of `aggregation="seq-mean-token-sum-norm"`, in tokens."""
     dynamic_sampling: bool = False
-    """Drop groups without spread and sample others in their place."""
+    """Drop groups without spread and sample others in their place …"""
+    sampling_rounds: int = 3
+    """… in at most so many rounds; with the groups of all of them the step goes on."""
     overlong_limit: int | None = None
     """Penalise replies near this many tokens; None does not."""
     overlong_buffer: int = 256
@@ -127,19 +128,11 @@ def loss(
 
 
 def train(training: Training, config: Config) -> None:
-    """Collect groups, credit their turns, update, log, evaluate, save.
-
-    Raises:
-        UsageError: `dynamic_sampling`, which takes a loop that collects until enough groups differ.
-    """
-    if config.dynamic_sampling:
-        raise UsageError(
-            "This loop collects a step's groups once; leave settings.dynamic_sampling out. Groups without spread "
-            "get advantage 0 and are not computed."
-        )
+    """Collect groups, credit their turns, update, log, evaluate, save."""
+    dropping = informative if config.dynamic_sampling else None
     for step in training.steps():
-        episodes = training.collect(step)
-        table = TurnTable.from_episodes(episodes, training.config.group_by)
+        episodes = training.collect(step, informative=dropping, rounds=config.sampling_rounds)
+        table = training.table(episodes)
         credit = table.on_tokens(advantages(table, config))
         with training.updating(step, episodes, credit, table=table) as update:
             for batch in update.batches():

@@ -88,7 +88,7 @@ def train(training: Training, config: Config) -> None:
     """Collect groups, credit their turns, update, log, evaluate, save."""
     for step in training.steps():
         episodes = training.collect(step)
-        table = TurnTable.from_episodes(episodes, training.config.group_by)
+        table = training.table(episodes)
         credit = table.on_tokens(advantages(table, config))
         with training.updating(step, episodes, credit, table=table) as update:
             for batch in update.batches():
