@@ -3,6 +3,7 @@
 from arena.core.registry import register, register_suites
 
 register_suites("arena.environments.text")
+register_suites("arena.environments.web")
 
 register(
     "arena/GuessNumber-v0",
@@ -51,6 +52,14 @@ register(
     max_turns=27,
     source="arena.environments.text.noughts_and_crosses:tasks",
     suite="noughts-and-crosses",
+)
+register(
+    "arena/Shop-v0",
+    "arena.environments.web.shop.text:Shop",
+    summary="Buy what a customer asks for in a web shop of 1,200 products: WebShop's actions and reward, as text.",
+    max_turns=15,
+    source="arena.environments.web.shop.text:tasks",
+    suite="shop",
 )
 register(
     "arena/TWCoinCollector-v0",

@@ -1,0 +1,1 @@
+"""Environments in a real browser: pages, shops and applications that agents act on as people do."""
