@@ -188,6 +188,7 @@ class Batch:
         old_logprob, advantage: of the tokens that train, 0 elsewhere.
         tokens, sequences: how many train in the whole minibatch that this is a part of.
         completes: whether it is the last part of its minibatch.
+        spare: whether another rank trains on these rows: they are computed to stay in step with it, times 0.
         columns: further numbers of the table's tokens, NaN where there are none (B, L each).
         counts: how many numbers each of them has in the whole minibatch.
     """
@@ -201,6 +202,7 @@ class Batch:
     tokens: float
     sequences: float
     completes: bool
+    spare: bool = False
     columns: Mapping[str, Tensor] = field(default_factory=dict)
     counts: Mapping[str, float] = field(default_factory=dict)
 
@@ -215,6 +217,7 @@ def batch_of(
     tokens: float = 1.0,
     sequences: float = 1.0,
     completes: bool = True,
+    spare: bool = False,
     columns: Mapping[str, NDArray[np.float64]] | None = None,
     counts: Mapping[str, float] | None = None,
 ) -> Batch:
@@ -229,6 +232,7 @@ def batch_of(
         tokens: training tokens of the whole minibatch.
         sequences: its rows with such tokens.
         completes: whether this is its last part.
+        spare: whether another rank trains on these rows.
         columns: further numbers for each token of the table (N each).
         counts: how many of them, other than NaN, the whole minibatch has.
 
@@ -259,6 +263,7 @@ def batch_of(
         tokens=tokens,
         sequences=sequences,
         completes=completes,
+        spare=spare,
         columns=more,
         counts=counts or {},
         **tensors,

@@ -24,7 +24,10 @@ from arena.trainers._policy import Policy, PolicyOptions, replace_folder
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from torch import Tensor
+
     from arena.trainers._optimiser import Optimiser
+    from arena.trainers._ranks import Ranks
 
 _KEPT = 2
 _ADAPTER = "adapter.safetensors"
@@ -68,14 +71,24 @@ def save_checkpoint(
 ) -> Path:
     """Write a checkpoint and drop the oldest; the ones before stand whatever happens.
 
+    All ranks call it and rank 0 writes: whole weights and a whole optimiser, for any number of ranks to go on from.
+
     Raises:
         InfrastructureError: the disk is full or failed.
+        RankFailed: so on rank 0, where this is another.
     """
+    path, tensors = run / "checkpoints" / f"step-{state.step:06d}", optimiser.state()
+    with policy.ranks.together():
+        if policy.ranks.first:
+            _write(path, state, policy, tensors, parts or {})
+    return path
+
+
+def _write(path: Path, state: State, policy: Policy, tensors: Mapping[str, Tensor], parts: Mapping[str, Part]) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path = run / "checkpoints" / f"step-{state.step:06d}"
-    fresh = path.with_name(f".{path.name}.new")
+    run, fresh = path.parent.parent, path.with_name(f".{path.name}.new")
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -84,10 +97,8 @@ def save_checkpoint(
             save_file(adapter, fresh / _ADAPTER)
         else:
             policy.save(fresh / "model")
-        save_file(
-            {name: value.contiguous() for name, value in optimiser.state().items()}, fresh / "optimiser.safetensors"
-        )
-        for name, part in (parts or {}).items():
+        save_file({name: value.contiguous() for name, value in tensors.items()}, fresh / "optimiser.safetensors")
+        for name, part in parts.items():
             part.save(fresh / name)
         (fresh / "state.json").write_text(json.dumps({"format": 1, **asdict(state)}, indent=2) + "\n")
         replace_folder(fresh, path)
@@ -99,7 +110,6 @@ def save_checkpoint(
         ) from error
     for old in checkpoints(run)[:-_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-    return path
 
 
 def check_room(run: Path, policy: Policy) -> None:
@@ -152,23 +162,31 @@ def newest(run: Path) -> Path:
     return found[-1]
 
 
-def load_policy(path: Path, base: str, options: PolicyOptions, seed: int) -> Policy:
+def load_policy(path: Path, base: str, options: PolicyOptions, seed: int, ranks: Ranks | None = None) -> Policy:
     """The policy of a checkpoint; adapters are put on the model that they were trained on."""
     if not options.lora_rank:
-        return Policy.load(path / "model", options)
+        return Policy.load(path / "model", options, ranks=ranks)
     from safetensors.torch import load_file
 
-    policy, adapter = Policy.load(base, options, seed=seed), load_file(path / _ADAPTER)
+    policy, adapter = Policy.load(base, options, seed=seed, ranks=ranks), load_file(path / _ADAPTER)
     for name, parameter in policy.parameters().items():
         parameter.data.copy_(adapter[name])
     return policy
 
 
-def load_optimiser(path: Path, optimiser: Optimiser) -> None:
-    """Bring an optimiser to where it was."""
-    from safetensors.torch import load_file
+def publish(run: Path, policy: Policy, parts: Mapping[str, Part]) -> None:
+    """Write the result of a run, as ordinary model folders."""
+    policy.save(run / "model")
+    for name, part in parts.items():
+        part.publish(run / name)
 
-    optimiser.restore(load_file(path / "optimiser.safetensors"))
+
+def load_optimiser(path: Path, optimiser: Optimiser) -> None:
+    """Bring an optimiser to where it was, tensor by tensor."""
+    from safetensors import safe_open
+
+    with safe_open(path / "optimiser.safetensors", framework="pt") as file:
+        optimiser.restore((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
 
 
 def restore_parts(path: Path, parts: Mapping[str, Part]) -> None:
@@ -191,6 +209,7 @@ __all__ = [
     "load_optimiser",
     "load_policy",
     "newest",
+    "publish",
     "read_state",
     "restore_parts",
     "save_checkpoint",

@@ -21,6 +21,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from arena.trainers._loop_options import SmoothingOptions
+    from arena.trainers._ranks import Ranks
 
 
 def smoothing_penalty(
@@ -146,10 +147,12 @@ class Smoothing:
         )
         return smoothing_weight(self._step - 1, self._steps) * penalty[known].sum()
 
-    def end(self) -> None:
-        """The step is done: what was seen of each turn enters the history."""
-        for turn, (total, count) in sorted(self._seen.items()):
-            self.history.add(turn, total / count)
+    def end(self, ranks: Ranks) -> None:
+        """The step is done: what all ranks saw of each turn enters the history."""
+        seen = ranks.exchange(self._seen)
+        for turn in sorted(set().union(*seen)):
+            totals, counts = zip(*(here[turn] for here in seen if turn in here), strict=True)
+            self.history.add(turn, sum(totals) / sum(counts))
         self._seen = {}
 
     def state(self) -> dict[str, Any]:

@@ -24,8 +24,7 @@ class TrainingDiverged(ArenaError):
     """A loss or gradient that is no number; the batch is saved and the turn named."""
 
 
-def stop_if_not_finite(
-    total: Tensor,
+def stop(
     batch: Batch,
     logprob: Tensor,
     *,
@@ -34,16 +33,14 @@ def stop_if_not_finite(
     episodes: Sequence[Episode],
     turns: NDArray[np.int64] | None = None,
 ) -> None:
-    """Stop before weights are spoilt.
+    """Save a batch whose loss is no number, and stop.
 
     Raises:
-        TrainingDiverged: the loss is not finite.
+        TrainingDiverged: says where the batch is and which turn is broken.
     """
     import torch
     from safetensors.torch import save_file
 
-    if bool(torch.isfinite(total)):
-        return
     broken = ~torch.isfinite(logprob) | ~torch.isfinite(batch.advantage) | ~torch.isfinite(batch.old_logprob)
     rows = broken.any(-1).nonzero()[:, 0]
     number = int(rows[0]) if len(rows) else 0
@@ -103,4 +100,4 @@ def _begins(history: Sequence[Mapping[str, Any]], holds: Any) -> bool:
     return holds(history[-1]) and (len(history) < 2 or not holds(history[-2]))
 
 
-__all__ = ["TrainingDiverged", "stop_if_not_finite", "warnings"]
+__all__ = ["TrainingDiverged", "stop", "warnings"]

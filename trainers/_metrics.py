@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from arena.core.episode import Episode
     from arena.core.task import Task
+    from arena.trainers._ranks import Ranks
     from arena.trainers._table import TurnTable
 
 TIMED = ("seconds", "rates")
@@ -34,9 +35,9 @@ class MetricsFile:
         lines: all of them.
     """
 
-    def __init__(self, folder: Path, until: int | None = None) -> None:
-        """Open it; lines after step `until` are cut off."""
-        self._path = folder / "metrics.jsonl"
+    def __init__(self, folder: Path, until: int | None = None, *, writes: bool = True) -> None:
+        """Open it; lines after step `until` are cut off. Without `writes` it only remembers what is added."""
+        self._path, self._writes = folder / "metrics.jsonl", writes
         self.lines: list[dict[str, Any]] = []
         if until is None or not self._path.exists():
             return
@@ -47,6 +48,8 @@ class MetricsFile:
                 break  # the end of a line that was being written
             if line["step"] <= until:
                 self.lines.append(line)
+        if not writes:
+            return
         fresh = self._path.with_suffix(".new")
         fresh.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
         fresh.replace(self._path)
@@ -54,11 +57,12 @@ class MetricsFile:
     def add(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """Append a line; it is on the disk when this returns. Returns it as it stands there."""
         plain: dict[str, Any] = _plain(line)
-        with self._path.open("a") as file:
-            file.write(json.dumps(plain) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
         self.lines.append(plain)
+        if self._writes:
+            with self._path.open("a") as file:
+                file.write(json.dumps(plain) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         return plain
 
     @property
@@ -156,9 +160,22 @@ class Averages:
             self._sums[name] = self._sums.get(name, 0.0) + weight * value
             self._weights[name] = self._weights.get(name, 0.0) + weight
 
+    def add_up(self, ranks: Ranks) -> None:
+        """Take in what the other ranks averaged."""
+        found = ranks.exchange((self._sums, self._weights))
+        self._sums, self._weights = _sums(sums for sums, _ in found), _sums(weights for _, weights in found)
+
     def means(self) -> dict[str, float]:
         """What they come to."""
         return {name: total / (self._weights[name] or 1.0) for name, total in self._sums.items()}
+
+
+def _sums(found: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for values in found:
+        for name, value in values.items():
+            total[name] = total.get(name, 0.0) + value
+    return total
 
 
 def _mean(values: Iterable[float]) -> float:

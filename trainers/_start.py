@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,13 @@ from arena.agents import build as build_agent
 from arena.core.errors import UsageError
 from arena.evaluation.config import versions
 from arena.evaluation.evaluate import in_any_thread
+from arena.records import RunWriter, join_run
 from arena.rollout import RecordedModel
 from arena.trainers._algorithms import algorithm, parts_of
+from arena.trainers._data import read_data
 from arena.trainers._policy import Policy
 from arena.trainers._preflight import check_tasks
-from arena.trainers._tasks import TaskStream, training_tasks
+from arena.trainers._tasks import TaskStream, environments, training_tasks
 from arena.trainers._trackers import check_tracker
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from arena.core.task import Task
     from arena.trainers._checkpoint import Part
     from arena.trainers._config import TrainConfig
+    from arena.trainers._ranks import Ranks
 
 
 def sampling_temperature(agent: Agent, policy: Policy, name: str) -> float:
@@ -48,7 +52,7 @@ def sampling_temperature(agent: Agent, policy: Policy, name: str) -> float:
     return float(chosen or 1.0)
 
 
-def prepared(config: TrainConfig) -> tuple[Policy, dict[str, Part], list[Task]]:
+def prepared(config: TrainConfig, ranks: Ranks) -> tuple[Policy, dict[str, Part], list[Task]]:
     """The policy, what the algorithm keeps besides it, and the training tasks, all of them tried.
 
     Raises:
@@ -57,7 +61,9 @@ def prepared(config: TrainConfig) -> tuple[Policy, dict[str, Part], list[Task]]:
     check_tracker(config.tracker)
     pool = training_tasks(config)
     TaskStream(pool, config.curriculum, config.seed)
-    policy = Policy.load(config.model, config.policy, seed=config.seed)
+    if config.data.runs:
+        read_data(config.data, environments(pool))
+    policy = Policy.load(config.model, config.policy, seed=config.seed, ranks=ranks)
     sampling_temperature(build_agent(config.agent, RecordedModel(policy.model)), policy, config.algorithm)
     imitates = algorithm(config.algorithm).imitates
     in_any_thread(check_tasks(lambda model: build_agent(config.agent, model), policy.model, pool, rewards=not imitates))
@@ -70,6 +76,20 @@ def run_folder(config: TrainConfig, out: str | Path | None) -> Path:
         return Path(out)
     name = config.env.rpartition("/")[2].removesuffix(".toml")
     return Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{config.algorithm}-{name}"
+
+
+def shared_writer(ranks: Ranks, folder: Path, open_it: Callable[[], RunWriter]) -> RunWriter:
+    """Rank 0 opens the run and holds its lock; the others join it, each with a shard of its own.
+
+    Raises:
+        RankFailed: rank 0 could not open it; there the error itself is raised.
+    """
+    writer: RunWriter | None = None
+    with ranks.together():
+        if ranks.first:
+            writer = open_it()
+    shards = ranks.agreed([writer.shard_beside(number) for number in range(ranks.size)] if writer else [])
+    return writer or join_run(folder, shards[ranks.number])
 
 
 def resolved(config: TrainConfig, agent: Agent, policy: Policy, envs: tuple[str, ...]) -> dict[str, Any]:
@@ -85,4 +105,4 @@ def resolved(config: TrainConfig, agent: Agent, policy: Policy, envs: tuple[str,
     }
 
 
-__all__ = ["prepared", "resolved", "run_folder", "sampling_temperature"]
+__all__ = ["prepared", "resolved", "run_folder", "sampling_temperature", "shared_writer"]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,6 @@ import numpy as np
 from arena.agents import build as build_agent
 from arena.core.errors import ArenaError, UsageError
 from arena.evaluation.config import versions
-from arena.evaluation.evaluate import in_any_thread
 from arena.records import RunWriter, create_run, open_run, resume_run
 from arena.rollout import Job, RecordedModel
 from arena.trainers import _checkpoint
@@ -40,15 +39,18 @@ from arena.trainers._collect import (
     play,
 )
 from arena.trainers._config import TrainConfig
+from arena.trainers._data import Data, read_data
 from arena.trainers._entropy import Smoothing
 from arena.trainers._guards import warnings
 from arena.trainers._held_out import evaluate_held_out
 from arena.trainers._metrics import MetricsFile, magnitudes, of_credit, of_episodes
 from arena.trainers._optimiser import Optimiser
 from arena.trainers._policy import Policy
+from arena.trainers._ranks import RankLost, Ranks
 from arena.trainers._reference import Reference
 from arena.trainers._shaping import shaped
-from arena.trainers._start import prepared, resolved, run_folder, sampling_temperature
+from arena.trainers._shares import play_in_shares
+from arena.trainers._start import prepared, resolved, run_folder, sampling_temperature, shared_writer
 from arena.trainers._table import TurnTable
 from arena.trainers._tasks import TaskStream, environments, training_tasks
 from arena.trainers._trackers import open_tracker
@@ -76,6 +78,7 @@ class Training:
         stopping: set it to end after the step at work, with a checkpoint.
         metrics: everything measured.
         parts: what the algorithm keeps besides the policy, saved with each checkpoint: see its `parts`.
+        ranks: who trains together; rank 0 writes what is written once, and evaluates.
         on_progress, on_notice: receive a line on where it stands, and what a person should know.
     """
 
@@ -86,32 +89,45 @@ class Training:
         self.parts, self.stopping = parts, False
         self.on_progress: Said = _silent
         self.on_notice: Said = _silent
-        self.metrics = MetricsFile(self.folder, until=done)
+        self.ranks = policy.ranks
+        self.ranks.resume = f"The last checkpoint stands; go on with: arena train --resume {self.folder}"
+        self.metrics = MetricsFile(self.folder, until=done, writes=self.ranks.first)
         self.agent = self.make_agent(RecordedModel(policy.model))
         self.temperature = sampling_temperature(self.agent, policy, config.algorithm)
         self._writer = writer
         adapters = bool(config.policy.lora_rank)
-        self._optimiser = Optimiser(policy.parameters(), config.optimiser, adapters=adapters)
+        self._optimiser = Optimiser(policy.parameters(), config.optimiser, adapters=adapters, ranks=self.ranks)
         self._tasks = TaskStream(training_tasks(config), config.curriculum, config.seed)
         self._smoothing = Smoothing(config.smoothing, config.steps)
-        self._tracker = open_tracker(config.tracker, config.project, self.folder, config.model_dump(), done)
+        tracker = config.tracker if self.ranks.first else None
+        self._tracker = open_tracker(tracker, config.project, self.folder, config.model_dump(), done)
         self._line: dict[str, Any] = {}
         self._played: list[Episode] = []
         self._offsets = writer.offsets()
+        self._saved = done
         self._reference = Reference(config, policy, self.temperature)
 
     @classmethod
-    def start(cls, config: TrainConfig, out: str | Path | None = None) -> Training:
+    def start(cls, config: TrainConfig, out: str | Path | None = None, ranks: Ranks | None = None) -> Training:
         """Begin a run; everything that can be known to be wrong is told before anything is written.
+
+        Args:
+            config: what it is told.
+            out: the run folder; else one named by the time.
+            ranks: who trains together (`Ranks.join()` under torchrun); alone unless told.
 
         Raises:
             UsageError, MissingPrerequisite: what does not fit, and what to do.
         """
-        policy, parts, pool = prepared(config)
-        folder = run_folder(config, out)
-        _checkpoint.check_room(folder, policy)
-        agent = build_agent(config.agent, RecordedModel(policy.model))
-        writer = create_run(folder, resolved(config, agent, policy, environments(pool)))
+        ranks = ranks or Ranks()
+        with ranks.together():
+            policy, parts, pool = prepared(config, ranks)
+            folder = run_folder(config, out)
+            _checkpoint.check_room(folder, policy)
+            agent = build_agent(config.agent, RecordedModel(policy.model))
+            described = resolved(config, agent, policy, environments(pool))
+        folder = ranks.agreed(folder)
+        writer = shared_writer(ranks, folder, lambda: create_run(folder, described))
         try:
             training = cls(config, writer, policy, parts)
             training._become_version("step-0")
@@ -122,31 +138,38 @@ class Training:
         return training
 
     @classmethod
-    def resume(cls, folder: str | Path) -> Training:
+    def resume(cls, folder: str | Path, ranks: Ranks | None = None) -> Training:
         """Go on with a run from its newest checkpoint; what was done after it counts no more.
+
+        Args:
+            folder: the run.
+            ranks: who trains together now; there may have been more or fewer. Alone unless told.
 
         Raises:
             UsageError: no training run there.
             ResumeRefused: packages of the environment have changed since.
         """
-        path = Path(folder)
-        with open_run(path) as run:
-            before = run.config
-        if before.get("kind") != "train":
-            raise UsageError(f"{path} is no training run; `arena eval --resume` completes an evaluation.")
-        config = TrainConfig.read(before["train"])
-        checkpoint = _checkpoint.newest(path)
-        state = _checkpoint.read_state(checkpoint)
-        installed = versions(environments(training_tasks(config)))
-        writer = resume_run(path, {**before, "versions": installed}, ("versions",))
+        path, ranks = Path(folder), ranks or Ranks()
+        with ranks.together():
+            with open_run(path) as run:
+                before = run.config
+            if before.get("kind") != "train":
+                raise UsageError(f"{path} is no training run; `arena eval --resume` completes an evaluation.")
+            config = TrainConfig.read(before["train"])
+            checkpoint = _checkpoint.newest(path)
+            state = _checkpoint.read_state(checkpoint)
+            now = {**before, "versions": versions(environments(training_tasks(config)))}
+        writer = shared_writer(ranks, path, lambda: resume_run(path, now, ("versions",)))
         try:
-            writer.recover()
-            writer.supersede_after(state.offsets)
-            policy = _checkpoint.load_policy(checkpoint, config.model, config.policy, config.seed)
-            parts = parts_of(config, policy)
-            _checkpoint.restore_parts(checkpoint, parts)
-            training = cls(config, writer, policy, parts, state.step)
-            _checkpoint.load_optimiser(checkpoint, training._optimiser)
+            with ranks.together():
+                if ranks.first:
+                    writer.recover()
+                    writer.supersede_after(state.offsets)
+                policy = _checkpoint.load_policy(checkpoint, config.model, config.policy, config.seed, ranks)
+                parts = parts_of(config, policy)
+                _checkpoint.restore_parts(checkpoint, parts)
+                training = cls(config, writer, policy, parts, state.step)
+                _checkpoint.load_optimiser(checkpoint, training._optimiser)
             training._become_version(state.version)
             training._tasks.restore(state.loop["tasks"])
             training._smoothing.restore(state.loop["entropy"])
@@ -160,17 +183,28 @@ class Training:
         settings = read_settings(self.config.algorithm, self.config.settings)
         algorithm(self.config.algorithm).module.train(self, settings)
 
+    def recorded(self) -> Data | None:
+        """The recorded episodes that `data` names, None where it names no runs; says what each filter left."""
+        if not self.config.data.runs:
+            return None
+        data = read_data(self.config.data, environments(training_tasks(self.config)))
+        for line in data.report:
+            self._note(line)
+        return data
+
     def steps(self) -> Iterator[int]:
         """The numbers of the steps that are left, from 1; evaluates before the first and saves the model at the end."""
         if self.done == 0 and self.config.eval_every and not self.metrics.evaluations:
             self._tracker.log(self.metrics.add({"step": 0, "eval": self.evaluate(0)}))
-        while self.done < self.config.steps and not self.stopping:
+        while self.done < self.config.steps and not any(self.ranks.exchange(self.stopping)):
             self._line = {"step": self.done + 1, "seconds": {}}
             yield self.done + 1
+        if self._saved != self.done:
+            self._save()
         if self.done == self.config.steps:
-            self.policy.save(self.folder / "model")
-            for name, part in self.parts.items():
-                part.publish(self.folder / name)
+            with self.ranks.together():
+                if self.ranks.first:
+                    _checkpoint.publish(self.folder, self.policy, self.parts)
 
     def collect(
         self,
@@ -267,7 +301,7 @@ class Training:
         with self._timed("update"), self.policy.updating(f"step-{step}"):
             self._show("updating")
             yield update
-        self._smoothing.end()
+        self._smoothing.end(self.ranks)
         self._line |= update.metrics()
 
     def finish(self, step: int) -> None:
@@ -284,18 +318,21 @@ class Training:
         self._tracker.log(self.metrics.add(line))
         self.done = step
         self._writer.sync()
-        self._offsets = self._writer.offsets()
+        self._offsets = {k: v for found in self.ranks.exchange(self._writer.offsets()) for k, v in found.items()}
         for warning in warnings(self.metrics.steps):
-            self.on_notice(warning)
-            self._writer.log(warning)
-        if step % config.checkpoint_every == 0 or step == config.steps or self.stopping:
+            self._note(warning)
+        if step % config.checkpoint_every == 0 or step == config.steps:
             self._save()
         self._show("done")
 
     def evaluate(self, step: int) -> dict[str, Any]:
         """Play the held-out tasks once each; returns success and score with their 95 % intervals."""
         self._show("evaluating")
-        return evaluate_held_out(self.config, self.policy, self.folder, step)
+        found: dict[str, Any] = {}
+        with self.ranks.together():
+            if self.ranks.first:
+                found = evaluate_held_out(self.config, self.policy, self.folder, step)
+        return self.ranks.agreed(found)
 
     def close(self) -> None:
         """Let go of the run, of the tracker and of the model's thread."""
@@ -322,17 +359,20 @@ class Training:
         loop = {"tasks": self._tasks.state(), "entropy": self._smoothing.state()}
         state = _checkpoint.State(self.done, f"step-{self.done}", self._offsets, loop)
         _checkpoint.save_checkpoint(self.folder, state, self.policy, self._optimiser, self.parts)
+        self._saved = self.done
 
     def _play(self, agent: Agent, jobs: Sequence[Job]) -> tuple[list[Episode], int]:
-        work = play(
-            agent,
-            jobs,
-            seed=self.config.seed,
-            concurrency=self.config.concurrency,
-            writer=self._writer,
-            on_episode=lambda finished: self._show(f"playing {finished}/{len(jobs)}"),
-        )
-        return in_any_thread(work)
+        def work(share: Sequence[Job]) -> Coroutine[Any, Any, tuple[list[Episode], int]]:
+            return play(
+                agent,
+                share,
+                seed=self.config.seed,
+                concurrency=self.config.concurrency,
+                writer=self._writer,
+                on_episode=lambda finished: self._show(f"playing {finished}/{len(share)}"),
+            )
+
+        return play_in_shares(self.ranks, jobs, work)
 
     @contextlib.contextmanager
     def _saved_if_it_fails(self) -> Iterator[None]:
@@ -340,6 +380,8 @@ class Training:
         before = self._tasks.state()
         try:
             yield
+        except RankLost:
+            raise
         except ArenaError:
             self._tasks.restore(before)
             self._save()
@@ -350,6 +392,11 @@ class Training:
         begun = time.perf_counter()
         yield
         self._line["seconds"][what] = self._line["seconds"].get(what, 0.0) + time.perf_counter() - begun
+
+    def _note(self, text: str) -> None:
+        self.on_notice(text)
+        if self.ranks.first:
+            self._writer.log(text)
 
     def _show(self, doing: str) -> None:
         here = f"step {min(self.done + 1, self.config.steps)}/{self.config.steps}"

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from arena.core.seeds import derive
-from arena.trainers._batch import Batch, Row, batch_of, parts, shuffled
-from arena.trainers._guards import TrainingDiverged, stop_if_not_finite
+from arena.trainers._batch import Batch, Row, batch_of, shuffled
+from arena.trainers._guards import TrainingDiverged, stop
 from arena.trainers._kl import kl
 from arena.trainers._metrics import Averages
+from arena.trainers._shares import passes
 from arena.trainers._table import DEMONSTRATOR, POLICY, TurnTable
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ class Update:
         self._turns = None if table is None else np.repeat(table.turn, np.diff(table.token_offsets))
         self._smoothing = smoothing
         self._producers = TRAINED["demonstrations" if credit is None else "own"]
+        self._ranks = policy.ranks
         self._averages, self._norms = Averages(), list[float]()
+        self._broken: tuple[Batch, Tensor] | None = None
         self._padded = self._filled = self._trained = 0
         self._entropy: Tensor | None = None
 
@@ -80,11 +83,11 @@ class Update:
         for epoch in range(config.epochs):
             generator = np.random.default_rng(derive(config.seed, "order", self._step, epoch))
             for group in shuffled(len(self._rows), config.minibatches, generator):
-                cut = parts(group[teaching[group]], lengths, config.pass_tokens)
-                for number, part in enumerate(cut):
+                cut = passes(group[teaching[group]], lengths, config.pass_tokens, self._ranks)
+                for number, (part, spare) in enumerate(cut):
                     self._padded += len(part) * int(lengths[part].max())
-                    self._filled += int(lengths[part].sum())
-                    self._trained += int(weights[part].sum())
+                    self._filled += 0 if spare else int(lengths[part].sum())
+                    self._trained += 0 if spare else int(weights[part].sum())
                     yield batch_of(
                         [self._rows[int(place)] for place in part],
                         self._credit,
@@ -94,6 +97,7 @@ class Update:
                         tokens=float(weights[group].sum()),
                         sequences=float((weights[group] > 0).sum()),
                         completes=number == len(cut) - 1,
+                        spare=spare,
                     )
 
     def _teaches(self, row: Row) -> bool:
@@ -103,27 +107,30 @@ class Update:
 
     def logprobs(self, batch: Batch) -> Tensor:
         """Log-probabilities of the tokens that train (B, L), with gradients."""
-        found, self._entropy = self._policy.logprobs(
-            batch.ids,
-            batch.attention,
-            batch.mask,
-            self._temperature,
-            entropy_grad=self._config.entropy_bonus > 0,
-        )
+        with self._ranks.guarded():
+            found, self._entropy = self._policy.logprobs(
+                batch.ids,
+                batch.attention,
+                batch.mask,
+                self._temperature,
+                entropy_grad=self._config.entropy_bonus > 0,
+            )
         return found
 
     def backward(self, batch: Batch, logprob: Tensor, loss: Tensor, metrics: Mapping[str, float]) -> None:
         """Add the gradients of a batch's loss; the last batch of a minibatch makes the optimiser step.
 
         Raises:
-            TrainingDiverged: the loss or the gradient is not finite.
+            TrainingDiverged: the loss or the gradient of the minibatch is not finite.
+            RankFailed: so on another rank.
+            RankLost: a rank has ended.
         """
         assert self._entropy is not None, "logprobs comes first"
         entropy = (self._entropy * batch.mask).sum() / batch.tokens
         total = loss - self._config.entropy_bonus * entropy
         share = float(batch.mask.sum())
         more = {"entropy": float(entropy.detach()) * batch.tokens / share}
-        if self._smoothing is not None and self._turns is not None:
+        if self._smoothing is not None and self._turns is not None and not batch.spare:
             penalty = self._smoothing.penalty(self._entropy, self._turn_of(batch), batch.mask)
             total = total + self._config.entropy_bonus * penalty / batch.tokens
             more["entropy_penalty"] = float(penalty.detach()) / share
@@ -131,14 +138,20 @@ class Update:
             divergence = kl(logprob, self._reference(batch), self._config.kl_estimator) * batch.mask
             total = total + self._config.kl * divergence.sum() / batch.tokens
             more["kl"] = float(divergence.detach().sum()) / share
-        self._stop_if_not_finite(total, batch, logprob)
-        total.backward()
+        if batch.spare:
+            total = total * 0.0
+        elif not np.isfinite(float(total.detach())):
+            # Its gradient is no number either, so the optimiser will not step, on any rank.
+            self._broken, total = self._broken or (batch, logprob.detach()), total * np.nan
+        with self._ranks.guarded():
+            total.backward()
         self._optimiser.accumulate()
-        self._averages.add({**metrics, **more, "loss": float(loss.detach()) * batch.tokens / share}, share)
+        if not batch.spare:
+            self._averages.add({**metrics, **more, "loss": float(loss.detach()) * batch.tokens / share}, share)
         if batch.completes:
             self._norms.append(self._optimiser.step(self._rate))
             if not np.isfinite(self._norms[-1]):
-                self._stop_if_not_finite(total * np.nan, batch, logprob)
+                self._diverged(batch, logprob.detach())
 
     def _turn_of(self, batch: Batch) -> Tensor:
         """The turn that each token was sampled in, -1 on those that do not train (B, L)."""
@@ -150,19 +163,20 @@ class Update:
             turns[number, : len(row)] = np.where(row.source >= 0, self._turns[row.source], -1)
         return torch.from_numpy(turns).to(batch.mask.device)
 
-    def _stop_if_not_finite(self, total: Tensor, batch: Batch, logprob: Tensor) -> None:
-        stop_if_not_finite(
-            total.detach(),
-            batch,
-            logprob.detach(),
-            step=self._step,
-            folder=self._folder,
-            episodes=self._episodes,
-            turns=self._turns,
-        )
+    def _diverged(self, batch: Batch, logprob: Tensor) -> None:
+        """Stop all ranks; the one with the first broken batch saves it and names the turn."""
+        broken = self._ranks.exchange(self._broken is not None)
+        with self._ranks.together():
+            if self._ranks.number == (broken.index(True) if any(broken) else 0):
+                batch, logprob = self._broken or (batch, logprob)
+                stop(batch, logprob, step=self._step, folder=self._folder, episodes=self._episodes, turns=self._turns)
 
     def metrics(self) -> dict[str, Any]:
         """What the step came to."""
+        self._averages.add_up(self._ranks)
+        padded, filled, trained = map(
+            sum, zip(*self._ranks.exchange((self._padded, self._filled, self._trained)), strict=True)
+        )
         found: dict[str, Any] = {"loss": 0.0, "entropy": 0.0, **self._averages.means()}
         return {
             **found,
@@ -170,9 +184,9 @@ class Update:
             "learning_rate": self._rate,
             "optimiser_steps": len(self._norms),
             "rows": len(self._rows),
-            "trained_tokens": self._trained,
-            "computed_tokens": self._filled,
-            "padding_waste": 1 - self._filled / self._padded if self._padded else 0.0,
+            "trained_tokens": trained,
+            "computed_tokens": filled,
+            "padding_waste": 1 - filled / padded if padded else 0.0,
         }
 
 
