@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from arena.core.errors import UsageError
 from arena.trainers._algorithms import algorithm, read_settings
 from arena.trainers._curriculum import TurnHorizon
+from arena.trainers._data import DataOptions
 from arena.trainers._kl import Kind
 from arena.trainers._loop_options import CurriculumOptions, ShapingOptions, SmoothingOptions
 from arena.trainers._optimiser import OptimiserOptions
@@ -20,6 +21,7 @@ from arena.trainers._trackers import TrackerName
 
 _TABLES: dict[str, type[BaseModel]] = {
     "curriculum": CurriculumOptions,
+    "data": DataOptions,
     "optimiser": OptimiserOptions,
     "policy": PolicyOptions,
     "shaping": ShapingOptions,
@@ -41,6 +43,8 @@ class TrainConfig(BaseModel):
     """Model folder, or a name on the Hugging Face hub."""
     agent: str = "chat"
     """Agent spec: the prompts, the window, the temperature, max_tokens."""
+    data: DataOptions = DataOptions()
+    """Recorded episodes to learn from, for the algorithms that do."""
     params: dict[str, Any] = {}
     """The environment's constructor parameters."""
     max_turns: int | None = Field(default=None, ge=1)
@@ -77,6 +81,12 @@ class TrainConfig(BaseModel):
     """Episodes in flight."""
     seed: int = 0
     """Of tasks, samples and orders."""
+    sampler: str | None = None
+    """A server that samples the episodes: tokens:NAME@URL. It is given the new weights after each update."""
+    max_staleness: int = Field(default=0, ge=0)
+    """Sampling goes on while the policy is updated, at most so many updates ahead; episodes staler are dropped."""
+    importance_cap: float = Field(default=2.0, gt=0)
+    """The most that a token weighs for being likelier to the trainer than to the sampler."""
     tracker: TrackerName | None = None
     """trackio, tensorboard or wandb get the metrics too; metrics.jsonl always has them."""
     project: str = "arena"
@@ -140,6 +150,13 @@ class TrainConfig(BaseModel):
             raise UsageError("shaping.keep_groups compares the spread of groups: use a group size of 2 or more.")
         if self.curriculum.horizon:
             TurnHorizon(self.curriculum.horizon)
+        if self.max_staleness and self.sampler is None:
+            raise UsageError("max_staleness is of a sampler that goes on while the policy is updated: give --sampler.")
+        if self.max_staleness and self.curriculum.name != "uniform":
+            raise UsageError(
+                f"curriculum.name={self.curriculum.name} chooses tasks by what the last step taught, and max_staleness="
+                f"{self.max_staleness} samples before that is known: use uniform, or max_staleness=0."
+            )
 
 
 def _in_words(kind: str, place: list[str], message: str) -> str:

@@ -91,12 +91,12 @@ class Data:
             raise UsageError("None of the episodes can be read:\n  " + "\n  ".join(self.damaged[:5]))
 
 
-def read_data(options: DataOptions, env: str) -> Data:
+def read_data(options: DataOptions, envs: Sequence[str]) -> Data:
     """Find the episodes to learn from.
 
     Args:
         options: runs and filters.
-        env: the environment that is trained in.
+        envs: the environments that are trained in.
 
     Raises:
         UsageError: no run there, nothing left, or episodes of another version of the environment only; says
@@ -105,14 +105,14 @@ def read_data(options: DataOptions, env: str) -> Data:
     rows = [(Path(folder), row) for folder in options.runs for row in _rows(Path(folder))]
     report = [f"{len(options.runs)} run(s): {_count(rows)}"]
     damaged = [line for folder in options.runs for line in _damage(Path(folder))]
-    for name, keeps in _filters(options, env):
+    for name, keeps in _filters(options, envs):
         before = len(rows)
         others = sorted({row.env for _, row in rows})
         rows = [(folder, row) for folder, row in rows if keeps(row)]
         if len(rows) < before:
             report.append(f"{name}: {_count(rows)}")
         if before and not rows:
-            raise UsageError(f"Nothing is left to learn from.\n  {_joined(report)}{_why(name, env, others)}")
+            raise UsageError(f"Nothing is left to learn from.\n  {_joined(report)}{_why(name, envs, others)}")
     if not rows:
         raise UsageError(f"There are no episodes in {', '.join(options.runs)}.{_joined(damaged, start=' ')}")
     return Data(rows, report, damaged)
@@ -151,9 +151,9 @@ def _damage(folder: Path) -> list[str]:
         return [f"{folder}: {damage}" for damage in run.damage]
 
 
-def _filters(options: DataOptions, env: str) -> Iterable[tuple[str, Callable[[Row], bool]]]:
+def _filters(options: DataOptions, envs: Sequence[str]) -> Iterable[tuple[str, Callable[[Row], bool]]]:
     """Each filter that was asked for: its name, and whether it keeps an episode."""
-    yield f"of {env}", lambda row: row.env == env
+    yield f"of {', '.join(envs)}", lambda row: row.env in envs
     yield "scored, with turns", lambda row: row.outcome.scored and row.turns > 0
     if options.outcomes:
         yield f"ended as {', '.join(options.outcomes)}", lambda row: row.outcome in options.outcomes
@@ -183,16 +183,16 @@ def _started(row: Row) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def _why(name: str, env: str, others: Sequence[str]) -> str:
+def _why(name: str, envs: Sequence[str], others: Sequence[str]) -> str:
     """What to do about a filter that left nothing."""
     if not name.startswith("of "):
         return "\nLoosen that filter, or add runs."
-    stem = env.rpartition("-v")[0]
-    versions = [other for other in others if other.rpartition("-v")[0] == stem]
+    stems = {env.rpartition("-v")[0] for env in envs}
+    versions = [other for other in others if other.rpartition("-v")[0] in stems]
     if versions:
         return (
-            f"\nThe episodes are of {', '.join(versions)}: what was learned there need not hold in {env}. Train in "
-            "that version, or collect episodes of this one: arena collect."
+            f"\nThe episodes are of {', '.join(versions)}: what was learned there need not hold in "
+            f"{', '.join(envs)}. Train in that version, or collect episodes of this one: arena collect."
         )
     return f"\nThe episodes are of {', '.join(others)}; name that one with --env, or other runs."
 

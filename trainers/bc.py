@@ -10,6 +10,7 @@ Deviations: none of the reference's tie rule: exactly the best round(keep x epis
 earlier of equals, where a quantile would keep all ties.
 
     arena train bc --env arena/Maze-v0 --model ./my-model --steps 10 --set tasks=32
+    arena train bc --env arena/Maze-v0 --model ./my-model --steps 3 --data runs/played --set data.success=true
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from typing import TYPE_CHECKING
 from arena.agents import build as build_agent
 from arena.core.errors import UsageError
 from arena.evaluation.evaluate import in_any_thread
-from arena.records import open_run
 from arena.trainers._demonstrations import demonstrations
 from arena.trainers._options import Options
 
@@ -37,9 +37,7 @@ class Config(Options):
     """What behaviour cloning can be told."""
 
     demonstrator: str = "oracle"
-    """Agent that plays the demonstrations of each step …"""
-    runs: tuple[str, ...] = ()
-    """… or run folders whose episodes are the demonstrations, all of them at each step."""
+    """Agent that plays the demonstrations of each step, where no recorded episodes are given."""
     keep: float = 1.0
     """Share of the episodes that is imitated: those with the highest returns."""
 
@@ -70,9 +68,10 @@ def loss(logprob: Tensor, mask: Tensor, *, tokens: float | None = None) -> tuple
 
 def train(training: Training, config: Config) -> None:
     """Collect demonstrations, imitate them, log, evaluate, save."""
-    recorded = [episode for folder in config.runs for episode in open_run(folder).episodes()]
+    data = training.recorded()
+    recorded = list(data.episodes()) if data is not None else []
     for step in training.steps():
-        episodes = training.collect(step, build_agent(config.demonstrator), 1) if not config.runs else recorded
+        episodes = training.collect(step, build_agent(config.demonstrator), 1) if data is None else recorded
         chosen = best(episodes, config.keep)
         rows = in_any_thread(demonstrations(chosen, training.make_agent, training.policy.model))
         with training.updating(step, chosen, None, rows=rows) as update:

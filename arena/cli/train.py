@@ -11,7 +11,7 @@ import typer
 
 from arena.cli import _options
 from arena.cli._console import notice, pairs, print_json, say, show
-from arena.cli._local import known_here
+from arena.cli._local import target_here
 from arena.cli._progress import ProgressLine
 from arena.core.errors import MissingPrerequisite, UsageError
 
@@ -24,6 +24,7 @@ EXAMPLES = (
     "arena train bc --env arena/Maze-v0 --model ./my-model --steps 5 -o runs/cloned",
     "arena train gigpo --env arena/Maze-v0 --model runs/cloned/model --steps 50",
     "arena train grpo --env arena/Wordle-v0 -m Qwen/Qwen3-0.6B -a chat:max_tokens=64 --set policy.lora_rank=16",
+    "arena train bc --env arena/Maze-v0 -m ./my-model --data runs/a runs/b --set data.success=true",
     "arena train --resume runs/20260131-120000-gigpo-Maze-v0",
 )
 
@@ -33,7 +34,12 @@ def command(
         str | None,
         typer.Argument(metavar="ALGORITHM", help="gigpo, grpo, rloo, gspo, opo, loop, reinforce, reinforce_pp or bc."),
     ] = None,
-    env: Annotated[str | None, typer.Option(metavar="ENV", help="Environment to train in.")] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[RUN…]", help="Further runs of --data.")] = None,
+    env: Annotated[str | None, typer.Option(metavar="ENV", help="Environment or suite to train in.")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RUN", help="Learn from these recorded episodes (RUN [RUN…]); --set data.… filters them."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="FOLDER", help="Model folder, or a name on the hub.")
     ] = None,
@@ -80,7 +86,11 @@ def command(
         "seed": seed,
         "concurrency": concurrency,
     }
-    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if more and not data:
+        raise UsageError(f"{more[0]!r} is one word too many: runs to learn from are named after --data.")
+    if data:
+        chosen["data"] = {"runs": [*data, *(more or ())]}
     _check_packages()
     if resume is not None and (chosen or settings or config or out):
         raise UsageError("A run is resumed with the settings it was started with: give --resume RUN alone.")
@@ -111,6 +121,8 @@ def _configured(chosen: dict[str, Any], file: Path | None, settings: list[str]) 
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"The configuration {file} cannot be read: {error}.") from error
         values = data.get("train", data)
+    if "data" in chosen:
+        chosen["data"] = {**values.get("data", {}), **chosen["data"]}
     values = with_settings({**values, **chosen}, settings)
     for name, option, example in (
         ("algorithm", "ALGORITHM", "arena train gigpo"),
@@ -119,7 +131,7 @@ def _configured(chosen: dict[str, Any], file: Path | None, settings: list[str]) 
     ):
         if name not in values:
             raise UsageError(f"Training needs {option}, for example: {example}.")
-    known_here(values["env"])
+    target_here(values["env"])
     return TrainConfig.read(values)
 
 
@@ -140,21 +152,52 @@ def _train(config: TrainConfig | None, out: Path | None, resume: Path | None, as
         training.on_progress, training.on_notice = line.write, said
         training.run()
     complete = training.done == training.config.steps
+    plots = _plots(training)
     if as_json:
-        lines = training.metrics.lines
-        print_json({"folder": str(training.folder), "complete": complete, "steps": training.done, "metrics": lines})
+        print_json(
+            {
+                "folder": str(training.folder),
+                "complete": complete,
+                "steps": training.done,
+                "metrics": training.metrics.lines,
+                "plots": [str(path) for path in plots],
+            }
+        )
     else:
-        _report(training, complete)
+        _report(training, complete, plots)
     return 130 if interrupts.happened else 0
 
 
-def _report(training: Training, complete: bool) -> None:
-    """Before and after on held-out tasks, and what to type next."""
+def _plots(training: Training) -> list[Path]:
+    """The learning curve as figures in the run folder; none where matplotlib is missing or there is nothing to draw."""
+    from arena.trainers._curve import curve, figure, save_figure
+
+    lines, config = training.metrics.lines, training.config
+    held_out, sampled = curve(lines, label="held-out tasks, 95 % interval"), curve(lines, "sampled", label="training")
+    front, behind = ([held_out], [sampled]) if len(held_out) else ([sampled], [])
+    if not any(map(len, front)):
+        return []
+    measure = "success" if len(held_out) else "success on training tasks, 95 % interval"
+    try:
+        drawn = figure(front, behind=behind, title=f"{config.algorithm} on {config.env}", measure=measure)
+    except MissingPrerequisite as error:
+        notice(f"! {error}")
+        return []
+    return save_figure(drawn, training.folder / "curve")
+
+
+def _report(training: Training, complete: bool, plots: list[Path]) -> None:
+    """The learning curve, before and after on held-out tasks, and what to type next."""
     from rich.table import Table
+
+    from arena.trainers._curve import curve, in_terminal
 
     folder, evaluations = training.folder, training.metrics.evaluations
     if evaluations:
-        table = Table(title=f"{training.config.env}, {training.config.eval_tasks} held-out tasks", title_justify="left")
+        for line in in_terminal(curve(training.metrics.lines), measure="success on held-out tasks"):
+            say(line)
+        number = evaluations[0]["eval"]["success"]["n"]
+        table = Table(title=f"{training.config.env}, {number} held-out tasks", title_justify="left")
         for name in ("", "success, 95 %", "score, 95 %", "turns"):
             table.add_column(name, justify="left" if not name else "right")
         first, last = evaluations[0], evaluations[-1]
@@ -169,6 +212,8 @@ def _report(training: Training, complete: bool) -> None:
     if not complete:
         following = {"go on": f"arena train --resume {folder}"}
     pairs({**following, "read its episodes": f"arena replay {folder}", "metrics": str(folder / "metrics.jsonl")})
+    if plots:
+        pairs({"learning curve": str(plots[0])})
 
 
 def _interval(estimate: dict[str, Any]) -> str:

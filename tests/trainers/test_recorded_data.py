@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from arena.cli._app import run as arena
 from arena.core.errors import UsageError
 from arena.evaluation import evaluate
 from arena.records import open_run
@@ -30,7 +31,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def data(runs, *names: str, **options):
-    return read_data(DataOptions(runs=tuple(str(runs[name]) for name in names), **options), ENV)
+    return read_data(DataOptions(runs=tuple(str(runs[name]) for name in names), **options), (ENV,))
 
 
 def test_all_runs_are_read_and_the_report_counts_turns(runs):
@@ -79,7 +80,7 @@ def test_a_filter_that_leaves_nothing_is_named(runs, names, options, reason):
 
 def test_another_version_of_the_environment_is_refused(runs):
     with pytest.raises(UsageError, match=r"The episodes are of arena/KeyDoor-v0: what was learned there need not hold"):
-        read_data(DataOptions(runs=(str(runs["oracle"]),)), "arena/KeyDoor-v7")
+        read_data(DataOptions(runs=(str(runs["oracle"]),)), ("arena/KeyDoor-v7",))
 
 
 def test_data_without_differences_teaches_no_comparison(runs):
@@ -97,7 +98,7 @@ def test_records_damaged_in_the_middle_cost_those_episodes_alone(runs, tmp_path:
     place = open_run(tmp_path / "hurt").rows()[5]
     content[place.offset + place.length // 2] ^= 0xFF
     shard.write_bytes(bytes(content))
-    found = read_data(DataOptions(runs=(str(tmp_path / "hurt"),)), ENV)
+    found = read_data(DataOptions(runs=(str(tmp_path / "hurt"),)), (ENV,))
     assert len(list(found.episodes())) == 11
     assert len(found.damaged) == 1
     assert str(place.offset) in found.damaged[0]
@@ -105,4 +106,30 @@ def test_records_damaged_in_the_middle_cost_those_episodes_alone(runs, tmp_path:
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path):
     with pytest.raises(UsageError, match=str(tmp_path)):
-        read_data(DataOptions(runs=(str(tmp_path),)), ENV)
+        read_data(DataOptions(runs=(str(tmp_path),)), (ENV,))
+
+
+TRAIN = ("train", "bc", "--env", ENV, "-a", "chat:window=0,max_tokens=4", "--steps", 1, "--set", "eval_every=0")
+
+
+def test_the_command_line_learns_from_runs_and_says_what_each_filter_left(runs, tiny_model, tmp_path, capsys):
+    words = [*TRAIN, "-m", tiny_model, "-o", tmp_path / "bc", "--data", runs["oracle"], runs["random"]]
+    assert arena([str(word) for word in (*words, "--set", "data.success=true", "--set", "minibatches=1")]) == 0
+    said = capsys.readouterr().err
+    assert "2 run(s): " in said
+    assert "successful: " in said
+    config = open_run(tmp_path / "bc").config["train"]["data"]
+    assert config == {"runs": [str(runs["oracle"]), str(runs["random"])], "success": True, "outcomes": []}
+
+
+def test_data_that_cannot_be_learned_from_is_refused_before_anything_is_written(runs, tiny_model, tmp_path, capsys):
+    words = [*TRAIN, "-m", tiny_model, "-o", tmp_path / "bc"]
+    for more, reason in (
+        (["--data", runs["other"]], "name that one with --env"),
+        (["--data", tmp_path], "no run"),
+        ([runs["oracle"]], "runs to learn from are named after --data"),
+        (["--data", runs["oracle"], "--set", "data.succes=true"], "did you mean 'success'"),
+    ):
+        assert arena([str(word) for word in (*words, *more)]) == 2
+        assert reason in capsys.readouterr().err
+        assert not (tmp_path / "bc").exists()
