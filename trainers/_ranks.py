@@ -95,10 +95,14 @@ class Ranks:
         return self.size == 1
 
     @property
+    def lost(self) -> Lost | None:
+        """The first rank known to have ended before its time."""
+        return self._watch.lost if self._watch is not None else None
+
+    @property
     def speaks(self) -> bool:
         """Whether this rank is the one that talks to the person: rank 0, or rank 1 after rank 0 was lost."""
-        lost = self._watch.lost if self._watch is not None else None
-        return self.number == (1 if lost is not None and lost.rank == 0 else 0)
+        return self.number == (1 if self.lost is not None and self.lost.rank == 0 else 0)
 
     def exchange(self, value: T) -> list[T]:
         """Give a value to all ranks; returns those of all, by rank.
@@ -174,7 +178,7 @@ class Ranks:
             try:
                 return await task
             except asyncio.CancelledError:
-                if self._watch.lost is None:
+                if self.lost is None:
                     raise
                 raise self._loss() from None
 
@@ -222,8 +226,7 @@ class Ranks:
         self.close(error)
 
     def _loss(self) -> RankLost:
-        lost: Lost | None = self._watch.lost if self._watch is not None else None
-        return RankLost(f"{lost or 'A rank ended'}. All ranks stop. {self.resume}".rstrip())
+        return RankLost(f"{self.lost or 'A rank ended'}. All ranks stop. {self.resume}".rstrip())
 
 
 __all__ = ["RankFailed", "RankLost", "Ranks"]

@@ -136,21 +136,33 @@ def _configured(chosen: dict[str, Any], file: Path | None, settings: list[str]) 
 
 
 def _train(config: TrainConfig | None, out: Path | None, resume: Path | None, as_json: bool) -> int:
+    from arena.trainers._ranks import Ranks
     from arena.trainers._training import Training
 
-    if config is not None:
-        training = Training.start(config, out)
-    else:
-        assert resume is not None
-        training = Training.resume(resume)
+    ranks = Ranks.join()
+    try:
+        with ranks:
+            training = Training.start(config, out, ranks) if config else Training.resume(resume or "", ranks)
+            return _run(training, as_json)
+    except Exception:
+        if ranks.speaks:
+            raise
+        # Another rank says what happened.
+        raise typer.Exit(4) from None
+
+
+def _run(training: Training, as_json: bool) -> int:
     with training, ProgressLine() as line, _Interrupts(training) as interrupts:
 
         def said(text: str) -> None:
             line.clear()
             notice(f"! {text}")
 
-        training.on_progress, training.on_notice = line.write, said
+        if training.ranks.first:
+            training.on_progress, training.on_notice = line.write, said
         training.run()
+    if not training.ranks.first:
+        return 130 if interrupts.happened else 0
     complete = training.done == training.config.steps
     plots = _plots(training)
     if as_json:
@@ -245,4 +257,5 @@ class _Interrupts:
         if self.happened:
             raise KeyboardInterrupt
         self.happened = self._training.stopping = True
-        notice("\nInterrupted: the step at work ends and is saved. Ctrl-C again stops at once.")
+        if self._training.ranks.first and self._training.ranks.lost is None:
+            notice("\nInterrupted: the step at work ends and is saved. Ctrl-C again stops at once.")
