@@ -113,8 +113,10 @@ class _Trackio:
         self._run.log(flat(line), step=line["step"])
 
     def close(self) -> None:
+        import trackio
+
         with _quiet():
-            self._run.finish()  # type: ignore[no-untyped-call]
+            trackio.finish()  # type: ignore[no-untyped-call]
 
 
 class _Wandb:
