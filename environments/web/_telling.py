@@ -1,0 +1,195 @@
+"""The accessibility tree of a page as a list of what is told of it, in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from arena.core.text import shorten
+from arena.environments.web._layout import Box, Layout
+
+__all__ = ["Element", "Item", "Telling"]
+
+Node = Mapping[str, Any]
+"""One node of `Accessibility.getFullAXTree`."""
+
+_SKIPPED = {"none", "generic", "InlineTextBox", "LineBreak", "LabelText", "MenuListPopup", "ListMarker", "Iframe"}
+_PLAIN = {
+    *("RootWebArea", "paragraph", "Section", "SectionFooter", "SectionHeader", "strong", "emphasis", "code", "mark"),
+    *("time", "list", "rowgroup", "superscript", "subscript", "figure", "blockquote", "definition", "term"),
+}
+"""Roles whose children are told in their place, unless they react to clicks."""
+
+_ROOTS = ("html", "body", "#document")
+_STATES = {"disabled": "disabled", "focused": "focused", "required": "required", "readonly": "read-only"}
+_SWITCHES = ("checked", "pressed", "selected", "expanded")
+_LONGEST_NAME = 300
+_MOST_OPTIONS = 40
+_INLINE = 80
+"""Characters of text that are told as the name of an element that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of a page; its string is how it is told.
+
+    Attributes:
+        ref: its number.
+        node: the browser's own id of it.
+        role: as in ARIA; the tag's name where there is no role.
+        name: its accessible name.
+        value: what it holds, of a field or list.
+        states: such as `disabled`, `checked`, `focused`.
+        options: labels of a closed list.
+        tag: its tag's name, in small letters.
+        box: what can be seen of it; None outside of the window.
+    """
+
+    ref: str
+    node: int
+    role: str
+    name: str
+    value: str
+    states: tuple[str, ...]
+    options: tuple[str, ...]
+    tag: str
+    box: Box | None
+
+    def __str__(self) -> str:
+        parts = [f"[{self.ref}] {self.role}"]
+        if self.name:
+            parts.append(f'"{shorten(self.name, _LONGEST_NAME)}"')
+        if self.value and self.value != self.name:
+            parts.append(f'value="{shorten(self.value, _LONGEST_NAME)}"')
+        parts += self.states
+        if self.options:
+            rest = len(self.options) - _MOST_OPTIONS
+            listed = " | ".join(shorten(option, 100) for option in self.options[:_MOST_OPTIONS])
+            parts.append(f"options: {listed}{f' | … {rest} more' if rest > 0 else ''}")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An element, or a text between elements.
+
+    Attributes:
+        depth: how many elements it is inside of.
+        box: what can be seen of it; None outside of the window.
+        whole: its whole box.
+    """
+
+    depth: int
+    text: str
+    element: Element | None
+    box: Box | None
+    whole: Box | None
+
+
+class Telling:
+    """Tells one page.
+
+    Args:
+        layout: where its nodes are.
+        trees: the accessibility tree of each frame; under "" the page itself.
+        number: gives a node its number.
+        every: tell every element that has a box.
+    """
+
+    def __init__(
+        self, layout: Layout, trees: Mapping[str, list[Node]], number: Callable[[int], str], every: bool
+    ) -> None:
+        self._layout = layout
+        self._trees = trees
+        self._nodes = {frame: {node["nodeId"]: node for node in tree} for frame, tree in trees.items()}
+        self._number = number
+        self._every = every
+
+    def told(self) -> Iterator[Item]:
+        """Everything there is to tell, in the page's order."""
+        if self._trees[""]:
+            yield from self._walk("", self._trees[""][0], 0, "")
+
+    def _walk(self, frame: str, node: Node, depth: int, above: str) -> Iterator[Item]:
+        dom = node.get("backendDOMNodeId", -1)
+        role = str(node.get("role", {}).get("value", ""))
+        if role == "StaticText":
+            text = _name(node)
+            if text and text not in above:
+                yield Item(depth, text, None, self._layout.seen.get(dom), self._layout.boxes.get(dom))
+            return
+        element = self._element(frame, node, role, dom)
+        if element is not None:
+            yield Item(depth, "", element, element.box, self._layout.boxes.get(dom))
+            if element.options:
+                return
+            depth, above = depth + 1, element.name
+        inside = self._layout.frames.get(dom)
+        if inside is not None and self._trees.get(inside):
+            yield from self._walk(inside, self._trees[inside][0], depth, "")
+            return
+        for child in self._children(frame, node):
+            yield from self._walk(frame, child, depth, above)
+
+    def _children(self, frame: str, node: Node) -> Iterator[Node]:
+        known = self._nodes[frame]
+        return (known[child] for child in node.get("childIds", ()) if child in known)
+
+    def _element(self, frame: str, node: Node, role: str, dom: int) -> Element | None:
+        """The node as an element that is told; None where its children are told in its place."""
+        layout = self._layout
+        tag = layout.tags.get(dom, "")
+        if dom not in layout.boxes or tag in _ROOTS or tag.startswith("::"):
+            return None
+        silent = bool(node.get("ignored")) or role in _SKIPPED or role in _PLAIN
+        if silent and dom not in layout.clickable and not self._every:
+            return None
+        name = _name(node)
+        if silent:
+            role, name = tag, name or self._inline(frame, node)
+        options = tuple(self._options(frame, node)) if tag == "select" else ()
+        value = " ".join(str(node.get("value", {}).get("value", "")).split())
+        return Element(self._number(dom), dom, role, name, value, _states(node), options, tag, layout.seen.get(dom))
+
+    def _inline(self, frame: str, node: Node) -> str:
+        """The text inside of an element, where it is short and nothing else is in it."""
+        pieces: list[str] = []
+        waiting = list(self._children(frame, node))[::-1]
+        while waiting and len(pieces) <= _INLINE:
+            child = waiting.pop()
+            role, dom = child.get("role", {}).get("value", ""), child.get("backendDOMNodeId", -1)
+            if role == "StaticText":
+                pieces.append(_name(child))
+            elif dom in self._layout.clickable or not (child.get("ignored") or role in _SKIPPED | _PLAIN):
+                return ""
+            else:
+                waiting += list(self._children(frame, child))[::-1]
+        text = " ".join(pieces)
+        return text if len(text) <= _INLINE else ""
+
+    def _options(self, frame: str, node: Node) -> Iterator[str]:
+        """The labels of a list that is closed; those of an open one are elements of their own."""
+        for child in self._children(frame, node):
+            if child.get("role", {}).get("value") == "option":
+                if child.get("backendDOMNodeId", -1) in self._layout.seen:
+                    return
+                yield _name(child)
+            else:
+                yield from self._options(frame, child)
+
+
+def _name(node: Node) -> str:
+    return " ".join(str(node.get("name", {}).get("value", "")).split())
+
+
+def _states(node: Node) -> tuple[str, ...]:
+    properties = {p["name"]: p["value"].get("value") for p in node.get("properties", ())}
+    states = [word for key, word in _STATES.items() if properties.get(key)]
+    for key in _SWITCHES:
+        told = properties.get(key)
+        if key in properties and (key != "selected" or told):
+            states.append(f"partly {key}" if told == "mixed" else key if told not in (False, "false") else f"not {key}")
+    if properties.get("invalid") not in (None, False, "false"):
+        states.append("invalid")
+    return tuple(states)
