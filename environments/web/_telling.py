@@ -17,13 +17,16 @@ Node = Mapping[str, Any]
 _SKIPPED = {"none", "generic", "InlineTextBox", "LineBreak", "LabelText", "MenuListPopup", "ListMarker", "Iframe"}
 _PLAIN = {
     *("RootWebArea", "paragraph", "Section", "SectionFooter", "SectionHeader", "strong", "emphasis", "code", "mark"),
-    *("time", "list", "rowgroup", "superscript", "subscript", "figure", "blockquote", "definition", "term"),
+    *("form", "time", "list", "rowgroup", "superscript", "subscript", "figure", "blockquote", "definition", "term"),
 }
 """Roles whose children are told in their place, unless they react to clicks."""
 
 _ROOTS = ("html", "body", "#document")
 _STATES = {"disabled": "disabled", "focused": "focused", "required": "required", "readonly": "read-only"}
 _SWITCHES = ("checked", "pressed", "selected", "expanded")
+_CONTROLS = {"textbox", "searchbox", "checkbox", "radio", "switch", "combobox", "listbox", "slider", "spinbutton"}
+_STOPS = set(".,;:!?()")
+"""Signs that are not told where they stand alone between elements."""
 _LONGEST_NAME = 300
 _MOST_OPTIONS = 40
 _INLINE = 80
@@ -105,6 +108,12 @@ class Telling:
         self._nodes = {frame: {node["nodeId"]: node for node in tree} for frame, tree in trees.items()}
         self._number = number
         self._every = every
+        self._labels = {
+            _name(node)
+            for tree in trees.values()
+            for node in tree
+            if node.get("role", {}).get("value") in _CONTROLS and node.get("backendDOMNodeId") in layout.seen
+        }
 
     def told(self) -> Iterator[Item]:
         """Everything there is to tell, in the page's order."""
@@ -116,7 +125,7 @@ class Telling:
         role = str(node.get("role", {}).get("value", ""))
         if role == "StaticText":
             text = _name(node)
-            if text and text not in above:
+            if text and text not in above and not set(text) <= _STOPS:
                 yield Item(depth, text, None, self._layout.seen.get(dom), self._layout.boxes.get(dom))
             return
         element = self._element(frame, node, role, dom)
@@ -125,6 +134,8 @@ class Telling:
             if element.options:
                 return
             depth, above = depth + 1, element.name
+        elif self._layout.tags.get(dom) == "label" and (said := self._says(frame, node)) in self._labels:
+            above = said  # what it labels is told by this name
         inside = self._layout.frames.get(dom)
         if inside is not None and self._trees.get(inside):
             yield from self._walk(inside, self._trees[inside][0], depth, "")
@@ -148,9 +159,12 @@ class Telling:
         name = _name(node)
         if silent:
             role, name = tag, name or self._inline(frame, node)
+            if tag == "label" and not self._every and self._says(frame, node) in self._labels:
+                return None
         options = tuple(self._options(frame, node)) if tag == "select" else ()
         value = " ".join(str(node.get("value", {}).get("value", "")).split())
-        return Element(self._number(dom), dom, role, name, value, _states(node), options, tag, layout.seen.get(dom))
+        states = _states(node, () if tag == "select" else _SWITCHES)
+        return Element(self._number(dom), dom, role, name, value, states, options, tag, layout.seen.get(dom))
 
     def _inline(self, frame: str, node: Node) -> str:
         """The text inside of an element, where it is short and nothing else is in it."""
@@ -168,6 +182,12 @@ class Telling:
         text = " ".join(pieces)
         return text if len(text) <= _INLINE else ""
 
+    def _says(self, frame: str, node: Node) -> str:
+        """All the text inside of a node."""
+        if node.get("role", {}).get("value") == "StaticText":
+            return _name(node)
+        return " ".join(filter(None, (self._says(frame, child) for child in self._children(frame, node))))
+
     def _options(self, frame: str, node: Node) -> Iterator[str]:
         """The labels of a list that is closed; those of an open one are elements of their own."""
         for child in self._children(frame, node):
@@ -183,10 +203,10 @@ def _name(node: Node) -> str:
     return " ".join(str(node.get("name", {}).get("value", "")).split())
 
 
-def _states(node: Node) -> tuple[str, ...]:
+def _states(node: Node, switches: tuple[str, ...]) -> tuple[str, ...]:
     properties = {p["name"]: p["value"].get("value") for p in node.get("properties", ())}
     states = [word for key, word in _STATES.items() if properties.get(key)]
-    for key in _SWITCHES:
+    for key in switches:
         told = properties.get(key)
         if key in properties and (key != "selected" or told):
             states.append(f"partly {key}" if told == "mixed" else key if told not in (False, "false") else f"not {key}")
