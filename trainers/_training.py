@@ -23,45 +23,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from arena.agents import build as build_agent
 from arena.core.errors import ArenaError, UsageError
-from arena.evaluation.config import versions
-from arena.records import RunWriter, create_run, open_run, resume_run
+from arena.records import RunWriter
 from arena.rollout import Job, RecordedModel
 from arena.trainers import _checkpoint
-from arena.trainers._algorithms import algorithm, parts_of, read_settings
+from arena.trainers._algorithms import algorithm, read_settings
 from arena.trainers._batch import Row, rows_of
-from arena.trainers._collect import (
-    Informative,
-    check_logprobs,
-    collect_groups,
-    play,
-)
+from arena.trainers._collect import Informative, check_logprobs, collect_groups, play
 from arena.trainers._config import TrainConfig
 from arena.trainers._data import Data, read_data
 from arena.trainers._entropy import Smoothing
 from arena.trainers._guards import warnings
 from arena.trainers._held_out import evaluate_held_out
 from arena.trainers._metrics import MetricsFile, magnitudes, of_credit, of_episodes
+from arena.trainers._opening import Opened, open_again, open_new
 from arena.trainers._optimiser import Optimiser
 from arena.trainers._policy import Policy
 from arena.trainers._ranks import RankLost, Ranks
 from arena.trainers._reference import Reference
 from arena.trainers._shaping import shaped
 from arena.trainers._shares import play_in_shares
-from arena.trainers._start import prepared, resolved, run_folder, sampling_temperature, shared_writer
+from arena.trainers._start import sampling_temperature
 from arena.trainers._table import TurnTable
 from arena.trainers._tasks import TaskStream, environments, training_tasks
 from arena.trainers._trackers import open_tracker
 from arena.trainers._update import Update
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from arena.core.agent import Agent
     from arena.core.episode import Episode
     from arena.trainers._checkpoint import Part
+    from numpy.typing import NDArray
 
 Said = Callable[[str], None]
 
@@ -119,23 +112,7 @@ class Training:
         Raises:
             UsageError, MissingPrerequisite: what does not fit, and what to do.
         """
-        ranks = ranks or Ranks()
-        with ranks.together():
-            policy, parts, pool = prepared(config, ranks)
-            folder = run_folder(config, out)
-            _checkpoint.check_room(folder, policy)
-            agent = build_agent(config.agent, RecordedModel(policy.model))
-            described = resolved(config, agent, policy, environments(pool))
-        folder = ranks.agreed(folder)
-        writer = shared_writer(ranks, folder, lambda: create_run(folder, described))
-        try:
-            training = cls(config, writer, policy, parts)
-            training._become_version("step-0")
-            training._save()
-        except BaseException:
-            writer.close()
-            raise
-        return training
+        return cls._of(open_new(config, out, ranks or Ranks()))
 
     @classmethod
     def resume(cls, folder: str | Path, ranks: Ranks | None = None) -> Training:
@@ -149,34 +126,31 @@ class Training:
             UsageError: no training run there.
             ResumeRefused: packages of the environment have changed since.
         """
-        path, ranks = Path(folder), ranks or Ranks()
-        with ranks.together():
-            with open_run(path) as run:
-                before = run.config
-            if before.get("kind") != "train":
-                raise UsageError(f"{path} is no training run; `arena eval --resume` completes an evaluation.")
-            config = TrainConfig.read(before["train"])
-            checkpoint = _checkpoint.newest(path)
-            state = _checkpoint.read_state(checkpoint)
-            now = {**before, "versions": versions(environments(training_tasks(config)))}
-        writer = shared_writer(ranks, path, lambda: resume_run(path, now, ("versions",)))
+        return cls._of(open_again(folder, ranks or Ranks()))
+
+    @classmethod
+    def _of(cls, opened: Opened) -> Training:
         try:
-            with ranks.together():
-                if ranks.first:
-                    writer.recover()
-                    writer.supersede_after(state.offsets)
-                policy = _checkpoint.load_policy(checkpoint, config.model, config.policy, config.seed, ranks)
-                parts = parts_of(config, policy)
-                _checkpoint.restore_parts(checkpoint, parts)
-                training = cls(config, writer, policy, parts, state.step)
-                _checkpoint.load_optimiser(checkpoint, training._optimiser)
-            training._become_version(state.version)
-            training._tasks.restore(state.loop["tasks"])
-            training._smoothing.restore(state.loop["entropy"])
+            done = opened.checkpoint[1].step if opened.checkpoint else 0
+            training = cls(opened.config, opened.writer, opened.policy, opened.parts, done)
+            training._begin(opened.checkpoint)
         except BaseException:
-            writer.close()
+            opened.writer.close()
             raise
         return training
+
+    def _begin(self, checkpoint: tuple[Path, _checkpoint.State] | None) -> None:
+        """Save the beginning, or become what a checkpoint holds."""
+        if checkpoint is None:
+            self._become_version("step-0")
+            self._save()
+            return
+        path, state = checkpoint
+        with self.ranks.together():
+            _checkpoint.load_optimiser(path, self._optimiser)
+        self._become_version(state.version)
+        self._tasks.restore(state.loop["tasks"])
+        self._smoothing.restore(state.loop["entropy"])
 
     def run(self) -> None:
         """The algorithm's own loop, from here to the end."""
