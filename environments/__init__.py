@@ -6,6 +6,16 @@ register_suites("arena.environments.text")
 register_suites("arena.environments.web")
 
 register(
+    "arena/Browser-v0",
+    "arena.environments.web.browser:Browser",
+    summary="Any page in a real browser, with a goal and a check; by default a small staff directory.",
+    execution="async",
+    max_turns=12,
+    suite="browser",
+    extra="web",
+    packages=("playwright",),
+)
+register(
     "arena/GuessNumber-v0",
     "arena.environments.text.guess_number:GuessNumber",
     summary="Guess a number; each guess is answered by higher or lower.",
@@ -60,6 +70,17 @@ register(
     max_turns=15,
     source="arena.environments.web.shop.text:tasks",
     suite="shop",
+)
+register(
+    "arena/ShopPages-v0",
+    "arena.environments.web.shop.pages:ShopPages",
+    summary="The same shop as pages in a browser, with the same goods, wishes and reward.",
+    execution="async",
+    extra="web",
+    packages=("playwright",),
+    max_turns=30,
+    source="arena.environments.web.shop.pages:tasks",
+    suite="shop-pages",
 )
 register(
     "arena/TWCoinCollector-v0",

@@ -64,7 +64,7 @@ class BrowserSpec:
     """What the pages' `Math.random` starts from."""
     tabs: int = 10
     """How many tabs there may be at once."""
-    timeout: float = 10.0
+    timeout: float = 20.0
     """Seconds a page may take to answer before it counts as hung."""
     settling: float = 5.0
     """Seconds a page may go on loading after an action before it is observed as it is."""

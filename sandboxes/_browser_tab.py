@@ -14,8 +14,8 @@ from playwright.async_api import CDPSession, Error, Page
 
 __all__ = ["ScriptFailed", "Tab"]
 
-_ENDLESS = {"EventSource", "WebSocket", "Media", "Ping", "Prefetch"}
-"""Requests that nobody waits for."""
+_UNAWAITED = {"EventSource", "WebSocket", "Media", "Ping", "Prefetch", "Other"}
+"""Requests that nobody waits for: those without an end, and the browser's own (the site's icon)."""
 
 _PAINTED = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))"
 _PAINT_SECONDS = 1.0
@@ -166,7 +166,7 @@ class Tab:
         self._note()
 
     def _sent(self, event: dict[str, Any]) -> None:
-        if event.get("type") not in _ENDLESS:
+        if event.get("type") not in _UNAWAITED:
             self._requests.add(event["requestId"])
             self._note()
 

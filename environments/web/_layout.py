@@ -91,6 +91,7 @@ class Layout:
                 )
             boxes[index] = box
             styles[index] = style or styles.get(index, [])
+        borders = dict(zip(layout["nodeIndex"], layout["clientRects"], strict=True))
         parents = nodes["parentIndex"]
         for index, parent in enumerate(parents):
             node = ids[index]
@@ -112,7 +113,7 @@ class Layout:
                 clips[index] = part
             if index in inner:
                 self.frames[node] = strings[self._documents[inner[index]]["frameId"]]
-                self._place(inner[index], own.left, own.top, part)
+                self._place(inner[index], own.left + borders[index][0], own.top + borders[index][1], part)
 
 
 def _clips(style: list[str], tag: str) -> bool:

@@ -145,7 +145,7 @@ class Eyes:
         """The layout, and the accessibility tree of each frame (under "" the page itself)."""
         tab = self._session.tab
         captured, tree = await asyncio.gather(
-            tab.send("DOMSnapshot.captureSnapshot", computedStyles=list(STYLES)),
+            tab.send("DOMSnapshot.captureSnapshot", computedStyles=list(STYLES), includeDOMRects=True),
             tab.send("Accessibility.getFullAXTree"),
         )
         layout = Layout(captured, self._session.spec.viewport)
@@ -202,16 +202,18 @@ class Eyes:
 def _lines(items: Sequence[Item]) -> list[str]:
     """The items as lines; texts that follow one another are one text."""
     lines: list[str] = []
-    pieces: list[str] = []
+    text = ""
     for number, item in enumerate(items):
         if item.element is not None:
             lines.append("  " * item.depth + str(item.element))
             continue
-        pieces.append(item.text)
+        text += item.text
         after = items[number + 1] if number + 1 < len(items) else None
-        if after is None or after.element is not None or after.depth != item.depth:
-            lines += ["  " * item.depth + f'"{part}"' for part in _wrapped(" ".join(pieces))]
-            pieces = []
+        if after is not None and after.element is None and (after.block, after.depth) == (item.block, item.depth):
+            text += " " if after.cell == item.cell else " | "
+            continue
+        lines += ["  " * item.depth + f'"{part}"' for part in _wrapped(text)]
+        text = ""
     return lines
 
 

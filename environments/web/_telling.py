@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from arena.core.text import shorten
 from arena.environments.web._layout import Box, Layout
@@ -17,9 +17,33 @@ Node = Mapping[str, Any]
 _SKIPPED = {"none", "generic", "InlineTextBox", "LineBreak", "LabelText", "MenuListPopup", "ListMarker", "Iframe"}
 _PLAIN = {
     *("RootWebArea", "paragraph", "Section", "SectionFooter", "SectionHeader", "strong", "emphasis", "code", "mark"),
-    *("form", "time", "list", "rowgroup", "superscript", "subscript", "figure", "blockquote", "definition", "term"),
+    *(
+        "form",
+        "listitem",
+        "row",
+        "cell",
+        "gridcell",
+        "rowheader",
+        "columnheader",
+        "time",
+        "list",
+        "rowgroup",
+        "superscript",
+        "subscript",
+        "figure",
+        "blockquote",
+        "definition",
+        "term",
+    ),
 }
 """Roles whose children are told in their place, unless they react to clicks."""
+
+_CELLS = {"cell", "gridcell", "rowheader", "columnheader"}
+_WITHIN_A_LINE = {
+    *("a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "dfn", "em", "font", "i", "ins", "kbd", "label", "mark"),
+    *("q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "#text", ""),
+}
+"""Tags that do not begin a new line of text."""
 
 _ROOTS = ("html", "body", "#document")
 _STATES = {"disabled": "disabled", "focused": "focused", "required": "required", "readonly": "read-only"}
@@ -79,15 +103,28 @@ class Item:
 
     Attributes:
         depth: how many elements it is inside of.
+        block: texts of the same block, such as a paragraph or a table's row, are one line.
+        cell: texts of different cells of a row are set apart.
         box: what can be seen of it; None outside of the window.
         whole: its whole box.
     """
 
     depth: int
+    block: int
+    cell: int
     text: str
     element: Element | None
     box: Box | None
     whole: Box | None
+
+
+class _Place(NamedTuple):
+    """Where the walk through the tree is; `above` is the name that has just been told."""
+
+    depth: int
+    block: int
+    cell: int
+    above: str
 
 
 class Telling:
@@ -118,30 +155,35 @@ class Telling:
     def told(self) -> Iterator[Item]:
         """Everything there is to tell, in the page's order."""
         if self._trees[""]:
-            yield from self._walk("", self._trees[""][0], 0, "")
+            yield from self._walk("", self._trees[""][0], _Place(0, 0, 0, ""))
 
-    def _walk(self, frame: str, node: Node, depth: int, above: str) -> Iterator[Item]:
+    def _walk(self, frame: str, node: Node, place: _Place) -> Iterator[Item]:
         dom = node.get("backendDOMNodeId", -1)
-        role = str(node.get("role", {}).get("value", ""))
+        role, tag = str(node.get("role", {}).get("value", "")), self._layout.tags.get(dom, "")
+        box, whole = self._layout.seen.get(dom), self._layout.boxes.get(dom)
         if role == "StaticText":
             text = _name(node)
-            if text and text not in above and not set(text) <= _STOPS:
-                yield Item(depth, text, None, self._layout.seen.get(dom), self._layout.boxes.get(dom))
+            if text and text not in place.above and not set(text) <= _STOPS:
+                yield Item(place.depth, place.block, place.cell, text, None, box, whole)
             return
         element = self._element(frame, node, role, dom)
         if element is not None:
-            yield Item(depth, "", element, element.box, self._layout.boxes.get(dom))
+            yield Item(place.depth, 0, 0, "", element, box, whole)
             if element.options:
                 return
-            depth, above = depth + 1, element.name
-        elif self._layout.tags.get(dom) == "label" and (said := self._says(frame, node)) in self._labels:
-            above = said  # what it labels is told by this name
+            place = _Place(place.depth + 1, dom, 0, element.name)
+        elif role in _CELLS:
+            place = place._replace(cell=dom)
+        elif tag not in _WITHIN_A_LINE and not place.cell:
+            place = place._replace(block=dom)
+        elif tag == "label" and (said := self._says(frame, node)) in self._labels:
+            place = place._replace(above=said)  # what it labels is told by this name
         inside = self._layout.frames.get(dom)
         if inside is not None and self._trees.get(inside):
-            yield from self._walk(inside, self._trees[inside][0], depth, "")
+            yield from self._walk(inside, self._trees[inside][0], place._replace(above=""))
             return
         for child in self._children(frame, node):
-            yield from self._walk(frame, child, depth, above)
+            yield from self._walk(frame, child, place)
 
     def _children(self, frame: str, node: Node) -> Iterator[Node]:
         known = self._nodes[frame]
@@ -183,9 +225,10 @@ class Telling:
         return text if len(text) <= _INLINE else ""
 
     def _says(self, frame: str, node: Node) -> str:
-        """All the text inside of a node."""
-        if node.get("role", {}).get("value") == "StaticText":
-            return _name(node)
+        """All the text inside of a node, without what fields hold."""
+        role = node.get("role", {}).get("value")
+        if role == "StaticText" or role in _CONTROLS:
+            return _name(node) if role == "StaticText" else ""
         return " ".join(filter(None, (self._says(frame, child) for child in self._children(frame, node))))
 
     def _options(self, frame: str, node: Node) -> Iterator[str]:
