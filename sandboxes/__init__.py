@@ -7,6 +7,7 @@
 
 from arena.core.errors import SandboxUnavailable
 from arena.sandboxes.bubblewrap import Bubblewrap
+from arena.sandboxes.docker import Docker
 from arena.sandboxes.facade import SyncSandbox, SyncShell
 from arena.sandboxes.interface import (
     Capabilities,
@@ -22,6 +23,7 @@ from arena.sandboxes.interface import (
 __all__ = [
     "Bubblewrap",
     "Capabilities",
+    "Docker",
     "Download",
     "ExecResult",
     "Sandbox",

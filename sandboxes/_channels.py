@@ -72,15 +72,20 @@ class ControlFolder:
                 (self.path / name).unlink()
 
 
-def quoted(text: str) -> str:
-    """One word of a shell script.
+def checked(text: str) -> str:
+    """The text of a command.
 
     Raises:
         UsageError: it holds a NUL character, which no argument, path or variable can.
     """
     if "\0" in text:
         raise UsageError(f"A NUL character cannot be part of a command: {text[:80]!r}.")
-    return shlex.quote(text)
+    return text
+
+
+def quoted(text: str) -> str:
+    """One word of a shell script; as `checked`."""
+    return shlex.quote(checked(text))
 
 
 class Capture:

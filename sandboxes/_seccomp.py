@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import platform
 import struct
+from typing import Any
 
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ/JGE/JSET, BPF_RET
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO
@@ -75,6 +76,11 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "userfaultfd": (323, 282),
     "vhangup": (153, 58),
 }
+DOCKER_REFUSES = (
+    *("_sysctl", "create_module", "get_kernel_syms", "get_mempolicy", "mbind", "nfsservctl", "query_module"),
+    *("set_mempolicy", "stime", "sysfs", "uselib", "ustat", "vm86", "vm86old"),
+)
+"""What Docker's own profile refuses beyond these."""
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """machine -> (column of the table, AUDIT_ARCH_…)"""
 SOCKET, SOCKETPAIR, CLONE, IOCTL, CLONE3 = (41, 198), (53, 199), (56, 220), (16, 29), 435
@@ -109,3 +115,25 @@ def program(machine: str = "") -> bytes | None:
     lines += [(EQUAL, len(FAMILIES) - place, 0, family) for place, family in enumerate(FAMILIES)]
     lines += [(RETURN, 0, 0, REFUSE | errno.EAFNOSUPPORT), (RETURN, 0, 0, ALLOW)]
     return b"".join(struct.pack("=HBBI", *line) for line in lines)
+
+
+def profile() -> dict[str, Any]:
+    """The same refusals as Docker takes them: by name, with conditions on arguments as it writes them."""
+
+    def refused(names: list[str], number: int = errno.EPERM, **condition: int | str) -> dict[str, Any]:
+        rule: dict[str, Any] = {"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": number}
+        return {**rule, "args": [condition]} if condition else rule
+
+    flags = [1 << bit for bit in range(32) if (NEW_NAMESPACES & ~CLONE_SIGNAL) >> bit & 1]
+    between = [family for family in range(FAMILIES[-1]) if family not in FAMILIES]
+    rules = [refused(sorted((*REFUSED, *DOCKER_REFUSES))), refused(["clone3"], errno.ENOSYS)]
+    for flag in flags:
+        rules.append(refused(["clone"], index=0, value=flag, valueTwo=flag, op="SCMP_CMP_MASKED_EQ"))
+    for request in TERMINAL_INPUT:
+        rules.append(refused(["ioctl"], index=1, value=request, op="SCMP_CMP_EQ"))
+    for family in between:
+        rules.append(refused(["socket", "socketpair"], errno.EAFNOSUPPORT, index=0, value=family, op="SCMP_CMP_EQ"))
+    rules.append(refused(["socket", "socketpair"], errno.EAFNOSUPPORT, index=0, value=FAMILIES[-1], op="SCMP_CMP_GT"))
+    names = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
+    machines = [{"architecture": name, "subArchitectures": []} for name in names.values()]
+    return {"defaultAction": "SCMP_ACT_ALLOW", "archMap": machines, "syscalls": rules}

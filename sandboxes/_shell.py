@@ -67,9 +67,9 @@ class SupervisedShell(Shell):
         """Forget the bash there was."""
 
     @property
-    def job(self) -> Job | None:
-        """The bash, while there is one."""
-        return self._job
+    def jobs(self) -> set[Job]:
+        """The bash, while there is one, and what it cannot be without."""
+        return {self._job} if self._job else set()
 
     async def run(
         self,

@@ -190,8 +190,7 @@ class Supervised(Sandbox):
 
     async def _is_full(self, seen: Look) -> bool:
         """Whether left-over processes take up the room of the next command's."""
-        shell = self._shell.job if self._shell else None
-        if self.ended or any(job is not shell for job in self.jobs):
+        if self.ended or self.jobs - (self._shell.jobs if self._shell else set()):
             return False
         most = self.spec.processes - self.spec.processes // 4
         count, last = seen.processes, GROWING

@@ -44,6 +44,8 @@ class SandboxSpec:
     """Who the commands run as; `root` is a root without any capability."""
     network: Literal["none"] = "none"
     """`none`: a loopback interface of its own and nothing else."""
+    runtime: str | None = None
+    """What runs a container, `runsc` (gVisor) for one; None for the engine's own choice. Docker only."""
     timeout: float = 60.0
     """Seconds a command may take where the call does not say."""
     memory: int = 2 * GIB

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import engine
 import hypothesis
 import pytest
 from full_report import write_report
@@ -48,7 +49,7 @@ PROBES: dict[str, tuple[Callable[[], bool], str]] = {
     "bwrap": (lambda: _runs("bwrap", "--ro-bind", "/", "/", "true"), "apt-get install bubblewrap"),
     "chromium": (lambda: any(map(shutil.which, ("chromium", "google-chrome"))), "apt-get install chromium"),
     "cuda": (_cuda, "a machine with an NVIDIA GPU, and pip install torch"),
-    "docker": (lambda: _runs("docker", "info"), "https://docs.docker.com/engine/install"),
+    "docker": (engine.available, engine.INSTALL),
     "java": (lambda: _runs("java", "-version"), "apt-get install default-jre-headless"),
     "netns": (lambda: _runs("unshare", "-rn", "true"), "a kernel that allows user namespaces, and util-linux"),
     "textworld": (lambda: importlib.util.find_spec("textworld") is not None, 'pip install "arena-gym[text]"'),
@@ -58,7 +59,7 @@ PROBES: dict[str, tuple[Callable[[], bool], str]] = {
 }
 """name -> (is it here?, how to get it)"""
 
-ONLY_BY_NAME = {"cuda", "docker"}
+ONLY_BY_NAME = {"cuda"}
 """What `ARENA_REQUIRE=all` does not ask of a machine; `ARENA_REQUIRE=all,cuda` does."""
 
 
@@ -99,12 +100,20 @@ def tiny_model(require: Callable[[str], None], tmp_path_factory: pytest.TempPath
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, and fix the rotation so that worker processes agree on it across midnight."""
+    """Register the marks; agree with worker processes on the rotation, across midnight, and on the Docker engine."""
+    if not hasattr(config, "workerinput"):
+        engine.prepare()
     for name, meaning in MARKS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     number = rotation()
     if number is not None:
         os.environ["ARENA_ROTATION"] = str(number)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the Docker engine, where the tests have started one."""
+    if not hasattr(config, "workerinput"):
+        engine.end()
 
 
 def pytest_report_header() -> str:

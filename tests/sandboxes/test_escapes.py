@@ -16,19 +16,18 @@ SECRET = "sandbox-secret-71c2"
 
 
 @pytest.fixture(scope="module")
-def box(require):
-    require("bwrap")
+def box(back_end):
     os.environ["ARENA_TEST_SECRET"] = SECRET
     try:
-        with SyncSandbox(SPEC) as sandbox:
+        with SyncSandbox(SPEC, back_end) as sandbox:
             yield sandbox
     finally:
         del os.environ["ARENA_TEST_SECRET"]
 
 
 @pytest.fixture(scope="module")
-def other(box):
-    with SyncSandbox(SPEC) as sandbox:
+def other(box, back_end):
+    with SyncSandbox(SPEC, back_end) as sandbox:
         sandbox.write("/work/secret", SECRET)
         sandbox.write("/dev/shm/secret", SECRET)
         yield sandbox
@@ -125,9 +124,8 @@ def test_the_user_is_nobody_on_the_host(box):
     assert uid == os.geteuid() if os.geteuid() else uid > 1_000_000_000
 
 
-def test_root_inside_is_no_root(require):
-    require("bwrap")
-    with SyncSandbox(SandboxSpec(user="root", processes=32)) as sandbox:
+def test_root_inside_is_no_root(back_end):
+    with SyncSandbox(SandboxSpec(user="root", processes=32), back_end) as sandbox:
         assert sandbox.exec("id -u; echo $HOME").text == "0\n/root\n"
         assert sandbox.exec("mount -t tmpfs none /tmp; chroot / true; hostname x").exit_code != 0
         assert sandbox.exec("echo 1 >/proc/sys/kernel/panic").exit_code != 0

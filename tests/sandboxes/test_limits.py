@@ -8,16 +8,15 @@ import time
 
 import pytest
 
-from arena.sandboxes import Bubblewrap, SandboxSpec, SyncSandbox, _files
+from arena.sandboxes import SandboxSpec, SyncSandbox, _files
 
 MIB = 1 << 20
 SPEC = SandboxSpec(processes=24, memory=64 * MIB, disk=8 * MIB, timeout=10, output=4 * MIB)
 
 
 @pytest.fixture(scope="module")
-def box(require):
-    require("bwrap")
-    with SyncSandbox(SPEC) as sandbox:
+def box(back_end):
+    with SyncSandbox(SPEC, back_end) as sandbox:
         yield sandbox
 
 
@@ -34,19 +33,19 @@ def run(request, box):
 EAT = "python3 -c 'x = bytearray(200 << 20); x[::4096] = bytes(len(x[::4096])); print(len(x))'"
 
 
-def test_memory_bomb(run):
+def test_memory_bomb(box, run):
     done = run(EAT)
     assert done.exit_code != 0
     assert not done.stdout
-    if "control groups" in Bubblewrap.capabilities().memory:
+    if "control groups" in box.inner.capabilities().memory:
         assert (done.exit_code, done.oom_killed) == (137, True)
     else:
         assert "MemoryError" in done.error_text
 
 
-def test_many_small_eaters(run):
+def test_many_small_eaters(box, run):
     """The limit is the sandbox's: ten processes may not each have it."""
-    if "control groups" not in Bubblewrap.capabilities().memory:
+    if "control groups" not in box.inner.capabilities().memory:
         pytest.skip("without control groups memory is limited for each process alone")
     eat = "python3 -c 'x = b\"x\" * (30 << 20); import time; time.sleep(0.5)'"
     assert run(" & ".join([eat] * 8) + " & wait; true").oom_killed

@@ -1,0 +1,85 @@
+"""The Docker engine that `DOCKER_HOST` names: calls that do not block the loop, and errors of ours for its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from arena.core.errors import MissingPrerequisite, SandboxUnavailable
+
+T = TypeVar("T")
+
+SANDBOX, HOLDER, HOST, EXPIRES = "arena.sandbox", "arena.holder", "arena.host", "arena.expires"
+"""Labels of everything that belongs to a sandbox: its kind; the folder whose lock says that its program lives, and on
+which machine; when it may be removed even so, in seconds since 1970."""
+TIME_TO_LIVE = 24 * 3600
+"""Seconds that a container may live at most. It ends with its program anyhow, which holds its input open."""
+PATIENCE = 60
+"""Seconds that the engine may take to answer."""
+INSTALL = "apt-get install docker.io, or DOCKER_HOST=unix:///path/of/docker.sock"
+
+
+def client() -> Any:
+    """The low-level client of the `docker` package for the engine that the environment names now.
+
+    Raises:
+        MissingPrerequisite: the package is not installed, or DOCKER_HOST makes no sense.
+    """
+    names = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+    return _client(*(os.environ.get(name, "") for name in names))
+
+
+@cache
+def _client(host: str, verify: str, certificates: str) -> Any:
+    try:
+        import docker
+    except ImportError:
+        raise MissingPrerequisite("Docker sandboxes need the package docker.", 'pip install "arena-gym[swe]"') from None
+    try:
+        return docker.DockerClient.from_env(timeout=PATIENCE, max_pool_size=32, version="auto").api
+    except docker.errors.DockerException as error:
+        where = host or "the default socket"
+        raise MissingPrerequisite(f"No Docker engine answers at {where}: {_words(error)}", INSTALL) from error
+
+
+@contextmanager
+def errors_of_ours(doing: str) -> Iterator[None]:
+    """Turn what the package raises into SandboxUnavailable: "The sandbox could not be `doing`: …"."""
+    import docker
+    import requests
+
+    try:
+        yield
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        raise SandboxUnavailable(f"The sandbox could not be {doing}: {_words(error)}") from error
+
+
+async def call(doing: str, method: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """One call to the engine, in a thread.
+
+    Raises:
+        SandboxUnavailable: the engine is not there, or refused.
+    """
+    with errors_of_ours(doing):
+        return await asyncio.to_thread(method, *arguments, **options)
+
+
+def missing(error: BaseException | None) -> bool:
+    """Whether the engine answered that there is no such thing."""
+    return getattr(getattr(error, "response", None), "status_code", None) == 404
+
+
+def host_name() -> str:
+    """This machine, for labels."""
+    machine = Path("/etc/machine-id")
+    return machine.read_text().strip() if machine.exists() else socket.gethostname()
+
+
+def _words(error: BaseException) -> str:
+    return str(getattr(error, "explanation", None) or error)

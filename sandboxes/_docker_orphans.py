@@ -1,0 +1,68 @@
+"""Containers and networks that dead programs left with the Docker engine, and how what has ended did so."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import Any
+
+from arena.sandboxes import _held
+from arena.sandboxes._docker_engine import EXPIRES, HOLDER, HOST, SANDBOX, host_name, missing
+
+GONE_SECONDS = 30.0
+"""How long the engine may take to remove a container that is being removed already."""
+
+
+def remove(api: Any) -> int:
+    """Remove what belongs to no living program; how many things there were."""
+    with _held.orphans() as folders:
+        dead = set(map(str, folders))
+    found = 0
+    for container in api.containers(all=True, filters={"label": SANDBOX}):
+        if _orphaned(container["Labels"], dead):
+            found += remove_container(api, container["Id"])
+    for network in api.networks(filters={"label": SANDBOX}):
+        if _orphaned(network["Labels"], dead):
+            api.remove_network(network["Id"])
+            found += 1
+    return found
+
+
+def remove_container(api: Any, container: str) -> bool:
+    """Remove it with all that runs in it, and wait until it is gone; False where it was."""
+    from docker.errors import APIError
+
+    try:
+        api.remove_container(container, force=True, v=True)
+        return True
+    except APIError as error:
+        if missing(error):
+            return False
+        if getattr(error.response, "status_code", None) != 409:  # it is being removed at this moment
+            raise
+    deadline = time.monotonic() + GONE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            api.inspect_container(container)
+        except APIError as error:
+            if missing(error):
+                return True
+            raise
+        time.sleep(0.01)
+    return False
+
+
+def was_out_of_memory(api: Any, container: str) -> bool:
+    """Whether the kernel ended processes of a container for want of memory: what a command in it can bring about."""
+    happened = {"container": container, "event": ["oom"]}
+    events = api.events(since=int(time.time()) - 24 * 3600, until=int(time.time()) + 1, filters=happened, decode=True)
+    with contextlib.closing(events):
+        return any(True for _ in events)
+
+
+def _orphaned(labels: dict[str, str], dead: set[str]) -> bool:
+    holder = Path(labels.get(HOLDER, ""))
+    if labels.get(HOST) == host_name():
+        return str(holder) in dead or not holder.exists()
+    return float(labels.get(EXPIRES, "inf")) < time.time()
