@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from arena.core.episode import Episode, Turn
+    from arena.trainers._table import TurnTable
 
 _MOST_WASTE = 0.08
 
@@ -103,6 +104,21 @@ def rows_of(episodes: Iterable[Episode]) -> list[Row]:
                     )
                     place += len(call.token_ids)
             rows += writer.rows()
+    return rows
+
+
+def scored_rows(episodes: Sequence[Episode], table: TurnTable | None) -> list[Row]:
+    """The rows of the episodes that came to an outcome, and that a table of their turns has not left out.
+
+    Raises:
+        UsageError: they carry no ids.
+    """
+    counts = {number for number, episode in enumerate(episodes) if episode.outcome.scored}
+    if table is not None:
+        counts &= set(table.episode[table.scored].tolist())
+    rows = [row for row in rows_of(episodes) if row.episode in counts]
+    if not any(len(row) for row in rows):
+        raise UsageError("The episodes carry no token ids, so there is nothing to train on: use a local model.")
     return rows
 
 
@@ -310,4 +326,4 @@ def parts(chosen: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) ->
     return [*result, order[start:]] if len(order) else []
 
 
-__all__ = ["NOWHERE", "Batch", "Row", "RowWriter", "batch_of", "on_rows", "parts", "rows_of", "shuffled"]
+__all__ = ["NOWHERE", "Batch", "Row", "RowWriter", "batch_of", "on_rows", "parts", "rows_of", "scored_rows", "shuffled"]

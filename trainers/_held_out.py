@@ -12,11 +12,11 @@ from arena.evaluation.players import Made
 from arena.trainers._tasks import is_suite
 
 if TYPE_CHECKING:
+    from arena.core.model import Model
     from arena.trainers._config import TrainConfig
-    from arena.trainers._policy import Policy
 
 
-def evaluate_held_out(config: TrainConfig, policy: Policy, run: Path, step: int) -> dict[str, Any]:
+def evaluate_held_out(config: TrainConfig, model: Model, run: Path, step: int) -> dict[str, Any]:
     """Play the held-out tasks once each; returns success and score with their 95 % intervals.
 
     An evaluation of the same step that is there already is replaced.
@@ -27,7 +27,7 @@ def evaluate_held_out(config: TrainConfig, policy: Policy, run: Path, step: int)
         {
             "target": config.env,
             "agent": config.agent,
-            "model": policy.model.spec,
+            "model": model.spec,
             "params": config.params,
             "tasks": None if is_suite(config.env) else config.eval_tasks,
             "max_turns": config.max_turns,
@@ -35,7 +35,7 @@ def evaluate_held_out(config: TrainConfig, policy: Policy, run: Path, step: int)
             "seed": config.seed,
         }
     )
-    made = Made(model=policy.model)
+    made = Made(model=model)
     overall = in_any_thread(evaluate_async(asked, out=folder, made=made)).summary.overall
     return {"success": overall.success.to_json(), "score": overall.score.to_json(), "turns": overall.turns}
 

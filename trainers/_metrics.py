@@ -147,6 +147,15 @@ def magnitudes(
     return [(one.task.task, found.get(one.key, 0.0)) for one in played if one.outcome.scored]
 
 
+def rates(line: Mapping[str, Any]) -> dict[str, float]:
+    """Tokens per second of a step's sampling and of its update."""
+    seconds = line["seconds"]
+    return {
+        "sampled_tokens_per_second": line["sampled_tokens"] / max(seconds.get("sample", 0.0), 1e-9),
+        "computed_tokens_per_second": line["computed_tokens"] / max(seconds.get("update", 0.0), 1e-9),
+    }
+
+
 class Averages:
     """Means of metrics over the passes of a step, each weighed by its tokens."""
 
@@ -192,4 +201,4 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-__all__ = ["TIMED", "Averages", "MetricsFile", "magnitudes", "of_credit", "of_episodes"]
+__all__ = ["TIMED", "Averages", "MetricsFile", "magnitudes", "of_credit", "of_episodes", "rates"]

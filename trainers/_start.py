@@ -11,12 +11,14 @@ from arena.agents import build as build_agent
 from arena.core.errors import UsageError
 from arena.evaluation.config import versions
 from arena.evaluation.evaluate import in_any_thread
-from arena.records import RunWriter, join_run
+from arena.records import RunWriter, join_run, open_run
 from arena.rollout import RecordedModel
 from arena.trainers._algorithms import algorithm, parts_of
+from arena.trainers._config import TrainConfig
 from arena.trainers._data import read_data
 from arena.trainers._policy import Policy
 from arena.trainers._preflight import check_tasks
+from arena.trainers._remote import check_sampler
 from arena.trainers._tasks import TaskStream, environments, training_tasks
 from arena.trainers._trackers import check_tracker
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from arena.core.agent import Agent
     from arena.core.task import Task
     from arena.trainers._checkpoint import Part
-    from arena.trainers._config import TrainConfig
     from arena.trainers._ranks import Ranks
 
 
@@ -64,7 +65,10 @@ def prepared(config: TrainConfig, ranks: Ranks) -> tuple[Policy, dict[str, Part]
     if config.data.runs:
         read_data(config.data, environments(pool))
     policy = Policy.load(config.model, config.policy, seed=config.seed, ranks=ranks)
-    sampling_temperature(build_agent(config.agent, RecordedModel(policy.model)), policy, config.algorithm)
+    agent = build_agent(config.agent, RecordedModel(policy.model))
+    temperature = sampling_temperature(agent, policy, config.algorithm)
+    if config.sampler is not None:
+        check_sampler(policy, config, agent, temperature)
     imitates = algorithm(config.algorithm).imitates
     in_any_thread(check_tasks(lambda model: build_agent(config.agent, model), policy.model, pool, rewards=not imitates))
     return policy, parts_of(config, policy), pool
@@ -76,6 +80,19 @@ def run_folder(config: TrainConfig, out: str | Path | None) -> Path:
         return Path(out)
     name = config.env.rpartition("/")[2].removesuffix(".toml")
     return Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{config.algorithm}-{name}"
+
+
+def read_run(path: Path) -> tuple[dict[str, Any], TrainConfig]:
+    """A run's `run.toml`, and what its training was told.
+
+    Raises:
+        UsageError: it is no training run.
+    """
+    with open_run(path) as run:
+        before = dict(run.config)
+    if before.get("kind") != "train":
+        raise UsageError(f"{path} is no training run; `arena eval --resume` completes an evaluation.")
+    return before, TrainConfig.read(before["train"])
 
 
 def shared_writer(ranks: Ranks, folder: Path, open_it: Callable[[], RunWriter]) -> RunWriter:
@@ -105,4 +122,4 @@ def resolved(config: TrainConfig, agent: Agent, policy: Policy, envs: tuple[str,
     }
 
 
-__all__ = ["prepared", "resolved", "run_folder", "sampling_temperature", "shared_writer"]
+__all__ = ["prepared", "read_run", "resolved", "run_folder", "sampling_temperature", "shared_writer"]

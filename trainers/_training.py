@@ -23,25 +23,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from arena.agents import build as build_agent
-from arena.core.errors import ArenaError, UsageError
+from arena.core.errors import ArenaError
 from arena.records import RunWriter
 from arena.rollout import Job, RecordedModel
 from arena.trainers import _checkpoint
 from arena.trainers._algorithms import algorithm, read_settings
-from arena.trainers._batch import Row, rows_of
-from arena.trainers._collect import Informative, check_logprobs, collect_groups, play
+from arena.trainers._batch import Row, scored_rows
+from arena.trainers._collect import Collected, Informative, check_logprobs, collect_groups, play
 from arena.trainers._config import TrainConfig
 from arena.trainers._data import Data, read_data
 from arena.trainers._entropy import Smoothing
 from arena.trainers._guards import warnings
 from arena.trainers._held_out import evaluate_held_out
-from arena.trainers._metrics import MetricsFile, magnitudes, of_credit, of_episodes
+from arena.trainers._metrics import MetricsFile, magnitudes, of_credit, of_episodes, rates
 from arena.trainers._opening import Opened, open_again, open_new
 from arena.trainers._optimiser import Optimiser
 from arena.trainers._policy import Policy
 from arena.trainers._ranks import RankLost, Ranks
 from arena.trainers._reference import Reference
+from arena.trainers._remote import open_sampler
 from arena.trainers._shaping import shaped
 from arena.trainers._shares import play_in_shares
 from arena.trainers._start import sampling_temperature
@@ -51,10 +53,12 @@ from arena.trainers._trackers import open_tracker
 from arena.trainers._update import Update
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from arena.core.agent import Agent
     from arena.core.episode import Episode
+    from arena.rollout.engine import Writer
     from arena.trainers._checkpoint import Part
-    from numpy.typing import NDArray
 
 Said = Callable[[str], None]
 
@@ -85,12 +89,13 @@ class Training:
         self.ranks = policy.ranks
         self.ranks.resume = f"The last checkpoint stands; go on with: arena train --resume {self.folder}"
         self.metrics = MetricsFile(self.folder, until=done, writes=self.ranks.first)
-        self.agent = self.make_agent(RecordedModel(policy.model))
+        self._tasks = TaskStream(training_tasks(config), config.curriculum, config.seed)
+        self._sampler = open_sampler(config, policy, self.folder, writer, self._tasks.state)
+        self.agent = self.make_agent(RecordedModel(self._sampler.model))
         self.temperature = sampling_temperature(self.agent, policy, config.algorithm)
         self._writer = writer
         adapters = bool(config.policy.lora_rank)
         self._optimiser = Optimiser(policy.parameters(), config.optimiser, adapters=adapters, ranks=self.ranks)
-        self._tasks = TaskStream(training_tasks(config), config.curriculum, config.seed)
         self._smoothing = Smoothing(config.smoothing, config.steps)
         tracker = config.tracker if self.ranks.first else None
         self._tracker = open_tracker(tracker, config.project, self.folder, config.model_dump(), done)
@@ -202,21 +207,26 @@ class Training:
         Raises:
             ArenaError: too many episodes could not be scored; the run is saved as it was before the step.
         """
-        size = group_size or self.config.group_size
-        with self._timed("sample"), self._saved_if_it_fails():
-            collected = collect_groups(
+        size, player = group_size or self.config.group_size, agent or self.agent
+
+        def gather(step: int, writer: Writer) -> Collected:
+            return collect_groups(
                 lambda missing, used: self._tasks.take(missing, step, used),
-                lambda tasks: self._play(agent or self.agent, [Job(t, r, step) for t in tasks for r in range(size)]),
+                lambda tasks: self._play(player, [Job(t, r, step) for t in tasks for r in range(size)], writer),
                 wanted=self.config.tasks,
                 least=2 if algorithm(self.config.algorithm).groups else 1,
                 informative=informative,
                 rounds=rounds,
             )
+
+        with self._timed("sample"), self._saved_if_it_fails(step):
+            collected = self._sampler.gather(step, gather)
+            kept, stale = self._sampler.fresh(collected.kept, step)
             if algorithm(self.config.algorithm).ratio:
                 check_logprobs(collected.played, self.temperature, self.config.algorithm)
         self._played = collected.played
-        self._line |= collected.metrics()
-        return collected.kept
+        self._line |= {**collected.metrics(), **stale}
+        return kept
 
     def table(self, episodes: Sequence[Episode]) -> TurnTable:
         """The turns of episodes, with states as `group_by` says and rewards as `shaping` does."""
@@ -242,19 +252,14 @@ class Training:
             table: the turns of the episodes.
             rows: training rows, where they are not those of the episodes themselves.
         """
-        if rows is None:
-            counts = {number for number, episode in enumerate(episodes) if episode.outcome.scored}
-            if table is not None:
-                counts &= set(table.episode[table.scored].tolist())
-            rows = [row for row in rows_of(episodes) if row.episode in counts]
-        if not any(len(row) for row in rows):
-            raise UsageError("The episodes carry no token ids, so there is nothing to train on: use a local model.")
+        rows = scored_rows(episodes, table) if rows is None else rows
         if "episodes" not in self._line:
             self._line |= of_episodes(episodes)
         if table is not None and credit is not None:
             self._line |= of_credit(table, credit)
             self._tasks.learn(magnitudes(self._played, episodes, table, credit))
             self._line |= self._tasks.metrics()
+        rows, credit, differing = self._sampler.corrected(rows, credit, self.temperature)
         config = self.config
         update = Update(
             config,
@@ -276,7 +281,10 @@ class Training:
             self._show("updating")
             yield update
         self._smoothing.end(self.ranks)
-        self._line |= update.metrics()
+        self._line |= {**update.metrics(), **differing}
+        if config.sampler is not None:
+            with self._timed("push"):
+                self._sampler.publish(f"step-{step}")
 
     def finish(self, step: int) -> None:
         """Log the step, evaluate and save where it is time."""
@@ -284,11 +292,7 @@ class Training:
         if config.eval_every and (step % config.eval_every == 0 or step == config.steps):
             with self._timed("evaluate"):
                 line["eval"] = self.evaluate(step)
-        seconds = line["seconds"]
-        line["rates"] = {
-            "sampled_tokens_per_second": line["sampled_tokens"] / max(seconds.get("sample", 0.0), 1e-9),
-            "computed_tokens_per_second": line["computed_tokens"] / max(seconds.get("update", 0.0), 1e-9),
-        }
+        line["rates"] = rates(line)
         self._tracker.log(self.metrics.add(line))
         self.done = step
         self._writer.sync()
@@ -305,11 +309,12 @@ class Training:
         found: dict[str, Any] = {}
         with self.ranks.together():
             if self.ranks.first:
-                found = evaluate_held_out(self.config, self.policy, self.folder, step)
+                found = evaluate_held_out(self.config, self._sampler.model, self.folder, step)
         return self.ranks.agreed(found)
 
     def close(self) -> None:
         """Let go of the run, of the tracker and of the model's thread."""
+        self._sampler.close()
         self._tracker.close()
         self._writer.close()
         asyncio.run(self.policy.model.aclose())
@@ -327,36 +332,34 @@ class Training:
     def _become_version(self, version: str) -> None:
         with self.policy.updating(version):
             pass
+        self._sampler.publish(version)
 
     def _save(self) -> None:
         self._writer.sync()
-        loop = {"tasks": self._tasks.state(), "entropy": self._smoothing.state()}
+        loop = {"tasks": self._sampler.task_state(self.done + 1), "entropy": self._smoothing.state()}
         state = _checkpoint.State(self.done, f"step-{self.done}", self._offsets, loop)
         _checkpoint.save_checkpoint(self.folder, state, self.policy, self._optimiser, self.parts)
         self._saved = self.done
 
-    def _play(self, agent: Agent, jobs: Sequence[Job]) -> tuple[list[Episode], int]:
+    def _play(self, agent: Agent, jobs: Sequence[Job], writer: Writer) -> tuple[list[Episode], int]:
         def work(share: Sequence[Job]) -> Coroutine[Any, Any, tuple[list[Episode], int]]:
-            return play(
-                agent,
-                share,
-                seed=self.config.seed,
-                concurrency=self.config.concurrency,
-                writer=self._writer,
-                on_episode=lambda finished: self._show(f"playing {finished}/{len(share)}"),
-            )
+            now, seed, most = writer is self._writer, self.config.seed, self.config.concurrency
+            told = (lambda finished: self._show(f"playing {finished}/{len(share)}")) if now else None
+            playing = play(agent, share, seed=seed, concurrency=most, writer=writer, on_episode=told)
+            return self._sampler.cancellable(playing)
 
         return play_in_shares(self.ranks, jobs, work)
 
     @contextlib.contextmanager
-    def _saved_if_it_fails(self) -> Iterator[None]:
+    def _saved_if_it_fails(self, step: int) -> Iterator[None]:
         """Where a step cannot be played, the steps before it are saved, as they were when it began."""
-        before = self._tasks.state()
+        before = self._sampler.task_state(step)
         try:
             yield
         except RankLost:
             raise
         except ArenaError:
+            self._sampler.close()
             self._tasks.restore(before)
             self._save()
             raise

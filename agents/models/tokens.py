@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["ChatFormat", "TokensModel"]
 
 _URL = "http://localhost:8000"
+_ADAPTERS = 2
+"""Adapters that a server keeps: the newest, and the one before for requests that are tried again."""
+
 _TRIMMED = ("/v1/completions", "/inference/v1/generate", "/v1")
 
 
@@ -233,7 +236,7 @@ class TokensModel(RemoteModel):
         ones wait), `/collective_rpc` with `reload_weights` from the folder, `/reset_prefix_cache`,
         `/update_weight_version` where the server knows it, `/resume`. An adapter, on a vLLM with `--enable-lora`
         and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1: `/v1/load_lora_adapter` under the name NAME-VERSION, which requests
-        then ask for, and `/v1/unload_lora_adapter` for the last but one.
+        then ask for, and `/v1/unload_lora_adapter` for all but the one before.
 
         Args:
             folder: what `save_pretrained` wrote, at a path that the server sees too.
@@ -246,10 +249,22 @@ class TokensModel(RemoteModel):
         """
         path = str(Path(folder).resolve())
         try:
-            await (self._load_adapter(path, version) if adapter else self._reload(path, version))
+            if adapter:
+                await self._load_adapter(path, version)
+            else:
+                await self._reload(path, version)
         except UsageError as error:
             needs = "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and --enable-lora" if adapter else "VLLM_SERVER_DEV_MODE=1"
             raise UsageError(f"{error} To take new weights a vLLM server is started with {needs}.") from error
+        self.became(version, adapter=adapter)
+
+    def became(self, version: str, *, adapter: bool = False) -> None:
+        """The server was given new weights, by whomever: from now on completions come from `version`."""
+        if adapter:
+            name = self._named(version)
+            self._adapters = [*(known for known in self._adapters if known != name), name][-_ADAPTERS:]
+        else:
+            self._adapters.clear()
         self._versions.add(version)
         self.policy_version = version
         self.traits = dataclasses.replace(self.traits, identity=f"{self._remote.name}+{version}")
@@ -260,17 +275,18 @@ class TokensModel(RemoteModel):
         try:
             await command("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": path}})
             await command("/reset_prefix_cache", {})
-            with contextlib.suppress(UsageError):  # vLLM knows it since 0.20
+            with contextlib.suppress(UsageError):  # older vLLMs keep no version
                 await command("/update_weight_version", {"new_version": version})
         finally:
             await command("/resume", {})
-        self._adapters.clear()
 
     async def _load_adapter(self, path: str, version: str) -> None:
-        name = f"{self._remote.name}-{version}"
-        await self._remote.command("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
-        self._adapters = [*(known for known in self._adapters if known != name), name]
-        while len(self._adapters) > 2:  # requests that are tried again name the one before
+        command, name = self._remote.command, self._named(version)
+        await command("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
+        for old in [known for known in self._adapters if known != name][: 1 - _ADAPTERS]:
             with contextlib.suppress(UsageError):
-                await self._remote.command("/v1/unload_lora_adapter", {"lora_name": self._adapters[0]})
-            self._adapters.pop(0)
+                await command("/v1/unload_lora_adapter", {"lora_name": old})
+
+    def _named(self, version: str) -> str:
+        """What an adapter is called at the server."""
+        return f"{self._remote.name}-{version}"
