@@ -33,6 +33,9 @@ from arena.core.messages import (
 _MARK, _THOUGHT = "Answer7Mark3", "Thought5Mark9"
 """Stand for an answer and its reasoning; a conversation that contains them starts afresh."""
 
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 4096, 2000
+"""Prompts, and characters of one: an agent with a window meets the same states again and again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -61,6 +64,7 @@ class ChatEncoder:
         self.takes_tools = "tools" in source
         self._separate_reasoning = "reasoning_content" in source
         self._encoded = False
+        self._remembered: dict[str, Prompt] = {}
 
     def encode(self, messages: Sequence[Message], tools: Sequence[Tool], after: Completion | None) -> Prompt:
         """The prompt of the next answer.
@@ -108,8 +112,17 @@ class ChatEncoder:
         return ids[0] if ids and ids[0] in self._tokenizer.all_special_ids else None
 
     def _fresh(self, messages: Sequence[Message], tools: list[dict[str, Any]] | None) -> Prompt:
-        text = self._render(self._plain(messages), tools)
-        return Prompt(tuple(self._ids(text)), 0, _opens_reasoning(text))
+        conversation = self._plain(messages)
+        key = repr((conversation, tools))
+        known = self._remembered.get(key)
+        if known is None:
+            text = self._render(conversation, tools)
+            known = Prompt(tuple(self._ids(text)), 0, _opens_reasoning(text))
+            if len(key) <= _LONGEST_REMEMBERED:
+                if len(self._remembered) >= _MOST_REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[key] = known
+        return known
 
     def _continued(self, before: tuple[int, ...], suffix: str) -> Prompt:
         ids = self._ids(suffix)
