@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from arena.core.episode import Episode
     from arena.trainers._batch import Batch
 
+_OTHER_POLICY = 0.02
+"""KL between sampler and trainer, in nats a token, that kernels and number formats do not explain."""
+
 _PATIENCE = 5
 """Steps without a single success before it is said."""
 
@@ -92,6 +95,12 @@ def warnings(history: Sequence[Mapping[str, Any]]) -> list[str]:
             "All advantages are 0: the episodes of each group earned the same, and this step taught nothing. Try "
             "tasks that succeed now and then (--set params.…, curriculum.variants=[…]), a larger --group-size, or a "
             "higher temperature in the agent spec."
+        )
+    if _begins(history, lambda line: not line.get("staleness_max") and (line.get("sampler_kl") or 0) > _OTHER_POLICY):
+        found.append(
+            f"The server that samples has the trainer's weights, and a KL of {last['sampler_kl']:.3f} nats a token lies "
+            "between their probabilities. Does it serve this model, is logprob_kind what it was started with "
+            "(vLLM: --logprobs-mode), and is its number format the trainer's (policy.dtype)?"
         )
     return found
 

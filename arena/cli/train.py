@@ -25,6 +25,7 @@ EXAMPLES = (
     "arena train gigpo --env arena/Maze-v0 --model runs/cloned/model --steps 50",
     "arena train grpo --env arena/Wordle-v0 -m Qwen/Qwen3-0.6B -a chat:max_tokens=64 --set policy.lora_rank=16",
     "arena train bc --env arena/Maze-v0 -m ./my-model --data runs/a runs/b --set data.success=true",
+    "arena train grpo --env arena/Wordle-v0 -m ./my-model --sampler tokens:qwen3@http://localhost:8000",
     "arena train --resume runs/20260131-120000-gigpo-Maze-v0",
 )
 
@@ -52,6 +53,12 @@ def command(
         int | None, typer.Option("--group-size", "-g", metavar="N", help="Episodes of each task (8).")
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of tasks and samples (0).")] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC", help="Server that samples the episodes and is given the weights: tokens:NAME@URL."
+        ),
+    ] = None,
     concurrency: _options.Concurrency = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="Options from a .toml file or a run.toml.")
@@ -84,6 +91,7 @@ def command(
         "tasks": tasks,
         "group_size": group_size,
         "seed": seed,
+        "sampler": sampler,
         "concurrency": concurrency,
     }
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
