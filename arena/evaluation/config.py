@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib.metadata
 import platform
 from collections.abc import Mapping
@@ -151,9 +152,15 @@ def versions(envs: tuple[str, ...]) -> dict[str, str]:
     for env in envs:
         known = registry.registration(env)
         package = known.entry_point.split(".")[0].split(":")[0]
-        own = importlib.metadata.packages_distributions().get(package, []) if package != "arena" else []
+        own = _distributions().get(package, []) if package != "arena" else []
         found.update({name: _version(name) for name in (*own, *known.packages)})
     return found
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Import name -> the distributions that bring it; reading all their metadata takes a while."""
+    return importlib.metadata.packages_distributions()
 
 
 def _version(distribution: str) -> str:
