@@ -164,7 +164,7 @@ class WebEnv(AsyncEnv):
 
     async def _reset_there(self, task: str | None) -> tuple[RawObservation, dict[str, Any]]:
         await self._let_go()
-        seeded = self.spec if self.reuse else replace(self.spec, seed=int(self.np_random.integers(1 << 32)))
+        seeded = self.spec if self.reuse else replace(self.spec, seed=int(self.np_random.spawn(1)[0].integers(1 << 32)))
         self._open = self.session = await Browser.shared().session(seeded, self.reuse)
         self.eyes = Eyes(self.session, self.sight)
         self.hands = Hands(self.session, self.eyes)

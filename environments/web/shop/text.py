@@ -87,9 +87,9 @@ class Shop(StateSnapshots, Env):
     def _reset(self, task: str | None) -> tuple[RawObservation, dict[str, Any]]:
         if task is not None:
             raise UnknownName("task", task, ())
-        goal = self.draw(self._generate, _name_goal)
+        goal = self.draw(self._generate, name_goal)
         visit = Visit(self._search, goal)
-        self.state = State(visit.state, _name_goal(goal))
+        self.state = State(visit.state, name_goal(goal))
         return view(visit, self.mode), {"instance": self.state.instance, "state_key": self._key()}
 
     def _generate(self, generator: np.random.Generator) -> Goal:
@@ -168,6 +168,7 @@ def tasks(split: Split, seed: int, **params: Any) -> Iterator[Task]:
     return (Task("arena/Shop-v0", candidate, params, None, TURNS) for candidate in task_seeds(split, seed))
 
 
-def _name_goal(goal: Goal) -> str:
+def name_goal(goal: Goal) -> str:
+    """Names a wish; equal ones have equal names."""
     wanted = (goal.product.asin, sorted(goal.attributes), sorted(goal.options.items()), goal.limit)
     return f"{derive('Shop', wanted):016x}"
