@@ -98,8 +98,8 @@ def warnings(history: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     if _begins(history, lambda line: not line.get("staleness_max") and (line.get("sampler_kl") or 0) > _OTHER_POLICY):
         found.append(
-            f"The server that samples has the trainer's weights, and a KL of {last['sampler_kl']:.3f} nats a token lies "
-            "between their probabilities. Does it serve this model, is logprob_kind what it was started with "
+            f"The server that samples has the trainer's weights, and a KL of {last['sampler_kl']:.3f} nats a token "
+            "lies between their probabilities. Does it serve this model, is logprob_kind what it was started with "
             "(vLLM: --logprobs-mode), and is its number format the trainer's (policy.dtype)?"
         )
     return found
