@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.core.errors import UsageError
-from arena.trainers._table import DEMONSTRATOR, ENVIRONMENT, POLICY
+from arena.trainers._table import DEMONSTRATOR, ENVIRONMENT, POLICY, PRODUCERS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +60,9 @@ class Row:
 
     def trains(self, producers: Sequence[int] = (POLICY,)) -> NDArray[np.bool_]:
         """Where the tokens of these producers are; never the first token, which nothing comes before (n)."""
-        chosen = np.isin(self.producer, producers)
+        wanted = np.zeros(len(PRODUCERS), bool)
+        wanted[list(producers)] = True
+        chosen = wanted[self.producer]
         chosen[:1] = False
         return chosen
 
