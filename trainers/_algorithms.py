@@ -53,6 +53,7 @@ ALGORITHMS = {
         Algorithm("gspo", "GRPO with the ratio of whole sequences"),
         Algorithm("opo", "compares with the length-weighted mean of the group"),
         Algorithm("loop", "leave-one-out advantages, the ratio clipped as a factor"),
+        Algorithm("ppo", "compares with a critic, over turns, tokens or both", groups=False),
         Algorithm("reinforce", "returns as they are", groups=False, ratio=False),
         Algorithm("reinforce_pp", "returns whitened over all tokens", groups=False),
         Algorithm("bc", "imitates recorded episodes, or an oracle's", groups=False, ratio=False, imitates=True),

@@ -120,7 +120,7 @@ class TrainConfig(BaseModel):
         if algorithm(config.algorithm).groups and config.group_size < 2:
             raise UsageError(
                 f"{config.algorithm} compares the episodes of a group, so group_size=1 teaches nothing. "
-                "Use 2 or more (8 is usual), or an algorithm without groups: reinforce, reinforce_pp."
+                "Use 2 or more (8 is usual), or an algorithm without groups: ppo, reinforce, reinforce_pp."
             )
         if config.tasks > config.train_tasks:
             raise UsageError(f"A step has tasks={config.tasks} different tasks; train_tasks={config.train_tasks}.")

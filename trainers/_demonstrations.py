@@ -84,7 +84,7 @@ async def demonstrations(
     for number, episode in enumerate(episodes):
         if len(episode.briefs) > 1:
             raise UsageError(f"{episode.task.env} is a game of several players; demonstrations have one.")
-        session, writer = agent.start(_brief(episode), 0), RowWriter(number)
+        session, writer = agent.start(brief_of(episode), 0), RowWriter(number)
         for turn in episode.turns:
             await _show(session, teacher, turn, agent.spec)
             if len(teacher.prompt) + len(teacher.said) > context:
@@ -110,7 +110,8 @@ async def _show(session: Session, teacher: Demonstrator, turn: Turn, agent: str)
         )
 
 
-def _brief(episode: Episode) -> Brief:
+def brief_of(episode: Episode) -> Brief:
+    """What the player of an episode was told; the abilities that the engine granted are not in a record."""
     player, told = next(iter(episode.briefs.items()), ("agent", {}))
     tools: Any = told.get("tools", ())
     limits: Any = told.get("limits", {})
@@ -123,4 +124,4 @@ def _brief(episode: Episode) -> Brief:
     )
 
 
-__all__ = ["Demonstrator", "demonstrations"]
+__all__ = ["Demonstrator", "brief_of", "demonstrations"]

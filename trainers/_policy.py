@@ -201,13 +201,15 @@ class Policy:
         fresh = path.with_name(f".{path.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
         with quiet():
-            (self._merged() if self.options.lora_rank else self.network).save_pretrained(fresh)
+            self.merged().save_pretrained(fresh)
         self.tokenizer.save_pretrained(fresh)
         replace_folder(fresh, path)
         return path
 
-    def _merged(self) -> Any:
-        """A copy whose adapters are part of the weights."""
+    def merged(self) -> Any:
+        """The network, and where it has adapters a copy in which they are part of the weights."""
+        if not self.options.lora_rank:
+            return self.network
         from peft.tuners.tuners_utils import BaseTunerLayer
 
         merged = copy.deepcopy(self.network)

@@ -33,6 +33,7 @@ from arena.trainers._algorithms import algorithm, read_settings
 from arena.trainers._batch import Row, scored_rows
 from arena.trainers._collect import Collected, Informative, check_logprobs, collect_groups, play
 from arena.trainers._config import TrainConfig
+from arena.trainers._critic import Fitting
 from arena.trainers._data import Data, read_data
 from arena.trainers._entropy import Smoothing
 from arena.trainers._guards import warnings
@@ -242,6 +243,7 @@ class Training:
         *,
         table: TurnTable | None = None,
         rows: Sequence[Row] | None = None,
+        fitting: Fitting | None = None,
     ) -> Iterator[Update]:
         """The block in which the weights change; nothing is sampled meanwhile.
 
@@ -251,6 +253,7 @@ class Training:
             credit: advantage of each token of `table` (N); None imitates.
             table: the turns of the episodes.
             rows: training rows, where they are not those of the episodes themselves.
+            fitting: a critic that is fitted beside the policy.
         """
         rows = scored_rows(episodes, table) if rows is None else rows
         if "episodes" not in self._line:
@@ -275,6 +278,7 @@ class Training:
             reference=self._reference.logprobs if config.kl else None,
             table=table,
             smoothing=self._smoothing if self._smoothing.active else None,
+            fitting=fitting,
         )
         self._smoothing.begin(step)
         with self._timed("update"), self.policy.updating(f"step-{step}"):

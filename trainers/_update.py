@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from arena.core.seeds import derive
 from arena.trainers._batch import Batch, Row, batch_of, shuffled
+from arena.trainers._critic import Fitting, numbers_of
 from arena.trainers._guards import TrainingDiverged, stop
 from arena.trainers._kl import kl
 from arena.trainers._metrics import Averages
@@ -43,6 +45,7 @@ class Update:
         reference: log-probabilities under the reference policy, where there is a KL term.
         table: the turns that the tokens belong to.
         smoothing: EPO's, where it is asked for.
+        fitting: what is fitted beside the policy.
     """
 
     def __init__(
@@ -61,12 +64,13 @@ class Update:
         reference: Callable[[Batch], Tensor] | None = None,
         table: TurnTable | None = None,
         smoothing: Smoothing | None = None,
+        fitting: Fitting | None = None,
     ) -> None:
         self._config, self._policy, self._optimiser = config, policy, optimiser
         self._step, self._rows, self._episodes, self._credit = step, rows, episodes, credit
         self._rate, self._temperature, self._folder, self._reference = rate, temperature, folder, reference
         self._turns = None if table is None else np.repeat(table.turn, np.diff(table.token_offsets))
-        self._smoothing = smoothing
+        self._smoothing, self._fitting = smoothing, fitting
         self._producers = TRAINED["demonstrations" if credit is None else "own"]
         self._ranks = policy.ranks
         self._averages, self._norms = Averages(), list[float]()
@@ -79,6 +83,8 @@ class Update:
         config, lengths = self._config, np.array([len(row) for row in self._rows], np.int64)
         weights = np.array([row.trains(self._producers).sum() for row in self._rows])
         teaching = np.array([self._teaches(row) for row in self._rows], bool)
+        columns = self._fitting.columns if self._fitting is not None else {}
+        known = numbers_of(self._rows, columns)
         pad = self._policy.tokenizer.pad_token_id or 0
         for epoch in range(config.epochs):
             generator = np.random.default_rng(derive(config.seed, "order", self._step, epoch))
@@ -98,16 +104,19 @@ class Update:
                         sequences=float((weights[group] > 0).sum()),
                         completes=number == len(cut) - 1,
                         spare=spare,
+                        columns=columns,
+                        counts={name: float(each[group].sum()) for name, each in known.items()},
                     )
 
     def _teaches(self, row: Row) -> bool:
-        if self._credit is None or self._config.entropy_bonus or self._config.kl:
+        if self._credit is None or self._fitting is not None or self._config.entropy_bonus or self._config.kl:
             return bool(row.trains(self._producers).any())
         return bool((self._credit[row.source[row.trains(self._producers)]] != 0).any())
 
     def logprobs(self, batch: Batch) -> Tensor:
         """Log-probabilities of the tokens that train (B, L), with gradients."""
-        with self._ranks.guarded():
+        fitting = self._fitting
+        with self._ranks.guarded(), fitting.watching() if fitting is not None else contextlib.nullcontext():
             found, self._entropy = self._policy.logprobs(
                 batch.ids,
                 batch.attention,
@@ -116,6 +125,11 @@ class Update:
                 entropy_grad=self._config.entropy_bonus > 0,
             )
         return found
+
+    def values(self, batch: Batch) -> Tensor:
+        """The critic's values, in its unit, where the batch has `returns`, and 0 elsewhere (B, L); after `logprobs`."""
+        assert self._fitting is not None, "this update has no critic"
+        return self._fitting.fit.values(batch, batch.columns["returns"].isfinite())
 
     def backward(self, batch: Batch, logprob: Tensor, loss: Tensor, metrics: Mapping[str, float]) -> None:
         """Add the gradients of a batch's loss; the last batch of a minibatch makes the optimiser step.
@@ -146,12 +160,25 @@ class Update:
         with self._ranks.guarded():
             total.backward()
         self._optimiser.accumulate()
+        if self._fitting is not None:
+            self._fitting.fit.accumulate()
         if not batch.spare:
             self._averages.add({**metrics, **more, "loss": float(loss.detach()) * batch.tokens / share}, share)
         if batch.completes:
-            self._norms.append(self._optimiser.step(self._rate))
+            self._step_all()
             if not np.isfinite(self._norms[-1]):
                 self._diverged(batch, logprob.detach())
+
+    def _step_all(self) -> None:
+        """Step what is fitted, and the policy unless it is frozen; a norm that is not finite is noted for both."""
+        norm = 0.0
+        if self._fitting is not None:
+            norm = self._fitting.step(self._rate / self._optimiser.learning_rate)
+            if self._fitting.frozen:
+                self._norms.append(0.0 if np.isfinite(norm) else norm)
+                return
+        own = self._optimiser.step(self._rate)
+        self._norms.append(own if np.isfinite(norm) else norm)
 
     def _turn_of(self, batch: Batch) -> Tensor:
         """The turn that each token was sampled in, -1 on those that do not train (B, L)."""
@@ -180,6 +207,7 @@ class Update:
         found: dict[str, Any] = {"loss": 0.0, "entropy": 0.0, **self._averages.means()}
         return {
             **found,
+            **(self._fitting.metrics() if self._fitting is not None else {}),
             "grad_norm": float(np.mean(self._norms)) if self._norms else 0.0,
             "learning_rate": self._rate,
             "optimiser_steps": len(self._norms),

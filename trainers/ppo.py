@@ -3,6 +3,8 @@
     d_t = r_t + gamma V_{t+1} - V_t        A_t = d_t + gamma lam A_{t+1}
     L   = mean of max(-A r, -A clip(r)) + c mean of max((V - R)^2, (clip(V) - R)^2) / 2
 
+    arena train ppo --env arena/Maze-v0 --model ./my-model --set settings.gamma=0.99
+
 PPO: Schulman et al. 2017 (arXiv 1707.06347). What t counts is the `unit`:
 - `turn`: V of the observation a turn acts on; one advantage for all of the turn's tokens.
 - `token`: V before each sampled token; tokens of the environment in between are skipped, neither
@@ -10,32 +12,53 @@ PPO: Schulman et al. 2017 (arXiv 1707.06347). What t counts is the `unit`:
 - `bilevel`: over the last tokens of the turns with `turn_gamma`, then inside each turn (RAGEN,
   arXiv 2504.20073).
 
+V is read where the prompt of a turn ends, or at the token before each sampled one, so it knows nothing
+that comes later. What reads it is the `critic`:
+- `copy`: a copy of the policy's trunk that trains on its own. The default: a new head is wrong by as
+  much as the returns, and in a small model these gradients move the trunk more than the policy's own.
+- `shared`: the policy's trunk, moved by both losses; half the memory and no second pass. The default
+  with adapters, where a copy would cost what they save.
+- `head`: the policy's trunk, moved by the policy's loss alone.
+- `small[:hidden=64,layers=2,heads=4]`: a fresh small transformer. A folder: a pretrained causal model
+  with the policy's tokenizer, or a critic to go on with.
+
 Bias: none with lam = 1 and any V, or with V exact and any lam (gamma = 1, `whiten` off); otherwise
 V's error, the more the smaller lam. Whitening adds O(1 / batch), like any mean over the own batch.
 
 Deviations: a trajectory that was truncated bootstraps from the value after its last turn (verl
-treats it as terminated). Turn ends are the table's; RAGEN infers them from rewards, which merges a
-turn without reward into the next and fails on an episode without any. Advantages on tokens of the
-environment are 0 (verl leaves a value there that its masks ignore).
+treats it as terminated: `bootstrap=False`): the final observation is written into the conversation as
+the agent would have, and V is read there; it is 0 where that does not fit the model's context, since
+the policy could not have gone on. With gamma = 1 such a turn limit costs nothing, so nothing says
+hurry: take gamma < 1 where time should count. The critic learns values in a unit measured on the first
+step's returns, so that its loss, `value_clip` and `value_coefficient` mean the same whatever the rewards.
+Turn ends are the table's; RAGEN infers them from
+rewards, which merges a turn without reward into the next and fails on an episode without any.
+Advantages on tokens of the environment are 0 (verl leaves a value there that its masks ignore).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from arena.core.errors import UsageError
+from arena.trainers._critic import Fit, Fitting
 from arena.trainers._groups import whitened
 from arena.trainers._options import Aggregation, Options
-from arena.trainers._returns import bilevel_gae, token_gae, turn_gae
+from arena.trainers._returns import bilevel_gae, token_gae, turn_gae, turn_returns
+from arena.trainers._values import at_first_answers, with_values
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from arena.trainers._checkpoint import Part
+    from arena.trainers._config import TrainConfig
+    from arena.trainers._policy import Policy
     from arena.trainers._segments import Flags, Floats
     from arena.trainers._table import TurnTable
+    from arena.trainers._training import Training
 
 
 @dataclass(frozen=True)
@@ -61,11 +84,19 @@ class Config(Options):
     dual_clip: float | None = None
     """Where A < 0, the loss is at most this times -A."""
     value_clip: float | None = 0.2
-    """How far a value may move from the old one within the loss; None: any distance."""
+    """How far a value may move from the old one within the loss, in the critic's unit; None: any distance."""
     value_coefficient: float = 1.0
     """The value loss counts this much."""
     aggregation: Aggregation = "token-mean"
     """How tokens become one loss."""
+    bootstrap: bool = True
+    """A truncated trajectory is worth V after its last turn; False: nothing more."""
+    critic: str | None = None
+    """`copy`, `shared`, `head`, `small[:…]` or a folder; copy, or with adapters shared, unless told."""
+    critic_rate: float | None = None
+    """Learning rate of what only the critic has; 1e-3, or 1e-5 with over 30 M parameters, unless told."""
+    critic_warmup: int = 0
+    """In so many first steps the critic is fitted and the policy stays as it is."""
 
 
 def advantages(table: TurnTable, config: Config) -> tuple[Floats, Floats]:
@@ -134,5 +165,73 @@ def value_loss(
     from arena.trainers._losses import aggregate, value_losses
 
     per_token, metrics = value_losses(value, old_value, returns, config.value_clip)
-    shown = {name: aggregate(flag.to(value.dtype), mask).item() for name, flag in metrics.items()}
-    return aggregate(per_token, mask, tokens=tokens), shown
+    shown = {name: flag.to(value.dtype) for name, flag in metrics.items()} | {"value_loss": per_token.detach()}
+    return aggregate(per_token, mask, tokens=tokens), {
+        name: aggregate(number, mask).item() for name, number in shown.items()
+    }
+
+
+def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Part]:
+    """The critic, which a run keeps besides its policy.
+
+    Raises:
+        UsageError: it does not fit the policy.
+    """
+    from arena.agents.models.critic_heads import HeadOptions
+    from arena.trainers._critic_choice import make_critic
+
+    spec = config.critic or ("shared" if training.policy.lora_rank else "copy")
+    critic, detach = make_critic(spec, policy, {"value": HeadOptions()}, seed=training.seed)
+    return {"critic": Fit(critic, policy, learning_rate=config.critic_rate, detach=detach)}
+
+
+def train(training: Training, config: Config) -> None:
+    """Collect episodes, value and credit their turns, update policy and critic, log, evaluate, save."""
+    critic: Any = training.parts["critic"]
+    for step in training.steps():
+        episodes = training.collect(step)
+        table = training.table(episodes)
+        critic.measure(turn_returns(table, config.gamma)[table.scored])
+        table = with_values(
+            table,
+            critic,
+            episodes,
+            budget=training.config.pass_tokens,
+            make_agent=training.make_agent if config.bootstrap else None,
+        )
+        credit, values, targets = _on_tokens(table, *advantages(table, config), config)
+        columns = {"values": critic.in_unit(values), "returns": critic.in_unit(targets)}
+        fitting = Fitting(critic, columns, frozen=step <= config.critic_warmup)
+        with training.updating(step, episodes, credit, table=table, fitting=fitting) as update:
+            for batch in update.batches():
+                logprob = update.logprobs(batch)
+                total, metrics = loss(
+                    logprob,
+                    batch.old_logprob,
+                    batch.advantage,
+                    batch.mask,
+                    config,
+                    tokens=batch.tokens,
+                    sequences=batch.sequences,
+                )
+                value_total, value_metrics = value_loss(
+                    update.values(batch),
+                    batch.columns["values"],
+                    batch.columns["returns"],
+                    batch.columns["returns"].isfinite(),
+                    config,
+                    tokens=batch.counts["returns"],
+                )
+                total = total + config.value_coefficient * value_total
+                update.backward(batch, logprob, total, {**metrics, **value_metrics})
+        training.finish(step)
+
+
+def _on_tokens(table: TurnTable, advantage: Floats, targets: Floats, config: Config) -> tuple[Floats, Floats, Floats]:
+    """Advantage, value and target of each token; the target is NaN where the critic is not fitted (N each)."""
+    if config.unit == "turn":
+        return table.on_tokens(advantage), at_first_answers(table, table.value), at_first_answers(table, targets)
+    tokens = table.sampled
+    fitted = np.full(len(targets), np.nan)
+    fitted[tokens.where[tokens.scored]] = targets[tokens.where[tokens.scored]]
+    return advantage, table.token_value, fitted

@@ -33,7 +33,9 @@ EXAMPLES = (
 def command(
     algorithm: Annotated[
         str | None,
-        typer.Argument(metavar="ALGORITHM", help="gigpo, grpo, rloo, gspo, opo, loop, reinforce, reinforce_pp or bc."),
+        typer.Argument(
+            metavar="ALGORITHM", help="gigpo, grpo, rloo, gspo, opo, loop, ppo, reinforce, reinforce_pp or bc."
+        ),
     ] = None,
     more: Annotated[list[str] | None, typer.Argument(metavar="[RUN…]", help="Further runs of --data.")] = None,
     env: Annotated[str | None, typer.Option(metavar="ENV", help="Environment or suite to train in.")] = None,

@@ -118,17 +118,33 @@ with Training.start(TrainConfig.read(values), out) as training:
 FOUR_STEPS = {"steps": 4, "checkpoint_every": 2, "eval_every": 4, "eval_tasks": 2}
 
 
+KILLS = [
+    *(({}, moment) for moment in ("playing 2/4", "updating", "metrics", "saving")),
+    ({"algorithm": "ppo"}, "updating"),
+    ({"algorithm": "ppo", "settings": {"critic": "shared", "unit": "token"}}, "saving"),
+]
+
+
 @pytest.fixture(scope="module")
 def whole(tiny_model, tmp_path_factory):
-    """A run that nothing interrupted."""
-    return train(tiny_model, tmp_path_factory.mktemp("whole") / "run", **FOUR_STEPS).folder
+    """Runs that nothing interrupted, each played when it is first asked for."""
+    played = {}
+
+    def run(changed):
+        key = json.dumps(changed)
+        if key not in played:
+            folder = tmp_path_factory.mktemp("whole") / "run"
+            played[key] = train(tiny_model, folder, **FOUR_STEPS, **changed).folder
+        return played[key]
+
+    return run
 
 
-@pytest.mark.parametrize("moment", ["playing 2/4", "updating", "metrics", "saving"])
-def test_killed_and_resumed_it_ends_with_the_same_bits(whole, tiny_model, tmp_path, moment):
+@pytest.mark.parametrize(("changed", "moment"), KILLS)
+def test_killed_and_resumed_it_ends_with_the_same_bits(whole, tiny_model, tmp_path, changed, moment):
     """If anything were not restored, weights or metrics would differ from the run that was never stopped."""
-    broken = tmp_path / "broken"
-    values = json.dumps({**SMALL, "model": str(tiny_model), **FOUR_STEPS})
+    broken, whole = tmp_path / "broken", whole(changed)
+    values = json.dumps({**SMALL, "model": str(tiny_model), **FOUR_STEPS, **changed})
     killed = subprocess.run([sys.executable, "-c", KILLED, values, str(broken), moment], check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
     assert arena(["train", "--resume", str(broken)]) == 0
@@ -136,6 +152,9 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(whole, tiny_model, tmp_pa
     left, right = weights(whole), weights(broken)
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
+    for file in whole.glob("critic/**/*.safetensors"):
+        left, right = load_file(file), load_file(broken / file.relative_to(whole))
+        assert all(torch.equal(left[name], right[name]) for name in left)
     with open_run(whole) as one, open_run(broken) as other:
         assert {row.key for row in one.rows()} == {row.key for row in other.rows()}
 
@@ -177,7 +196,7 @@ def _one_step(training, step):
     training.finish(step)
 
 
-@pytest.mark.parametrize("name", ["grpo", "rloo", "gspo", "opo", "loop", "reinforce", "reinforce_pp", "bc"])
+@pytest.mark.parametrize("name", ["grpo", "rloo", "gspo", "opo", "loop", "ppo", "reinforce", "reinforce_pp", "bc"])
 def test_every_algorithm_runs_its_own_loop(tiny_model, tmp_path, name):
     """A loop that does not fit its own advantages or loss fails here."""
     changed = {"env": "babble/Babble-v0", "params": {}} if name != "bc" else {}
