@@ -6,6 +6,7 @@
 """
 
 from arena.core.errors import SandboxUnavailable
+from arena.sandboxes._pool import Pool
 from arena.sandboxes.bubblewrap import Bubblewrap
 from arena.sandboxes.docker import Docker
 from arena.sandboxes.facade import SyncSandbox, SyncShell
@@ -26,6 +27,7 @@ __all__ = [
     "Docker",
     "Download",
     "ExecResult",
+    "Pool",
     "Sandbox",
     "SandboxSpec",
     "SandboxUnavailable",

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import IO, Any
 
 from arena.core.errors import MissingPrerequisite, SandboxUnavailable
@@ -59,6 +60,14 @@ def check_bwrap() -> str:
             INSTALL,
         )
     return str(path)
+
+
+def _space(process: Path) -> str:
+    """The process namespace of a process, given its folder in /proc."""
+    try:
+        return str((process / "ns" / "pid").readlink())
+    except OSError:
+        return ""
 
 
 async def _readable(file: int, seconds: float) -> bool:
@@ -166,6 +175,20 @@ class Bwrap:
     def tell(self, verb: str, *words: object) -> None:
         """Send a line that is acknowledged, and do not wait."""
         self._dialogue.tell(verb, *words)
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to every process in the sandbox, until none has been missed."""
+        with contextlib.suppress(OSError):
+            space = _space(Path(f"/proc/{self.child}"))
+            sent: set[int] = set()
+            while True:
+                found = {int(path.name) for path in Path("/proc").glob("[0-9]*") if _space(path) == space}
+                if found <= sent:
+                    return
+                for pid in found - sent:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+                sent |= found
 
     async def close(self) -> None:
         """End everything in the sandbox; a second call does nothing.

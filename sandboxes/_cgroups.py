@@ -41,7 +41,7 @@ def parents() -> Parents | None:
         for folder in ([Path(named)] if named else []) + [root / own.get("", "").lstrip("/"), root]:
             if _can_limit(folder):
                 return Parents(2, dict.fromkeys(CONTROLLERS, folder))
-    names = [name for name in (*CONTROLLERS, "cpuacct") if name in mounts]
+    names = [name for name in (*CONTROLLERS, "cpuacct", "freezer") if name in mounts]
     folders = {name: mounts[name] / own.get(name, "").lstrip("/") for name in names}
     folders = {name: folder for name, folder in folders.items() if os.access(folder, os.W_OK)}
     return Parents(1, folders) if folders else None
@@ -158,6 +158,20 @@ class Cgroup:
                 return int(line.split()[1]) / 1e6
         return None
 
+    def freeze(self, frozen: bool) -> bool:
+        """Stop all its processes, or let them go on; False where this machine has nothing for that."""
+        if self.version == 2 and self.folders:
+            (next(iter(self.folders.values())) / "cgroup.freeze").write_text("1" if frozen else "0")
+            return True
+        folder = self.folders.get("freezer")
+        if folder is None:
+            return False
+        wanted = "FROZEN" if frozen else "THAWED"
+        (folder / "freezer.state").write_text(wanted)
+        while (folder / "freezer.state").read_text().strip() != wanted:
+            time.sleep(0.001)
+        return True
+
     def remove(self, patience: float = 2.0) -> None:
         """Remove the folders; the kernel may need a moment after the last process ended.
 
@@ -191,6 +205,8 @@ def remove_recorded(list_of_folders: Path) -> None:
     with contextlib.suppress(OSError):
         folders = {name: Path(name) for name in list_of_folders.read_text().splitlines()}
         for folder in folders.values():
+            if (folder / "freezer.state").exists():  # the frozen do not die
+                (folder / "freezer.state").write_text("THAWED")
             for pid in (folder / "cgroup.procs").read_text().split() if folder.is_dir() else ():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)

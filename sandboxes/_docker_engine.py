@@ -22,6 +22,7 @@ TIME_TO_LIVE = 24 * 3600
 """Seconds that a container may live at most. It ends with its program anyhow, which holds its input open."""
 PATIENCE = 60
 """Seconds that the engine may take to answer."""
+DEFAULT_HOST = "unix:///var/run/docker.sock"
 INSTALL = "apt-get install docker.io, or DOCKER_HOST=unix:///path/of/docker.sock"
 
 
@@ -41,11 +42,23 @@ def _client(host: str, verify: str, certificates: str) -> Any:
         import docker
     except ImportError:
         raise MissingPrerequisite("Docker sandboxes need the package docker.", 'pip install "arena-gym[swe]"') from None
+    _check_socket(host or DEFAULT_HOST)
     try:
         return docker.DockerClient.from_env(timeout=PATIENCE, max_pool_size=32, version="auto").api
     except docker.errors.DockerException as error:
         where = host or "the default socket"
         raise MissingPrerequisite(f"No Docker engine answers at {where}: {_words(error)}", INSTALL) from error
+
+
+def _check_socket(host: str) -> None:
+    """The package would leave its socket open where nobody listens."""
+    kind, _, path = host.partition("://")
+    if kind == "unix":
+        with socket.socket(socket.AF_UNIX) as trial:
+            try:
+                trial.connect(path)
+            except OSError as error:
+                raise MissingPrerequisite(f"No Docker engine answers at {host}: {error.strerror}.", INSTALL) from error
 
 
 @contextmanager

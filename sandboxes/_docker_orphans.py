@@ -33,6 +33,8 @@ def remove_container(api: Any, container: str) -> bool:
     """Remove it with all that runs in it, and wait until it is gone; False where it was."""
     from docker.errors import APIError
 
+    with contextlib.suppress(APIError):
+        api.unpause(container)  # what is paused cannot be ended; most are not
     try:
         api.remove_container(container, force=True, v=True)
         return True

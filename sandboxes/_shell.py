@@ -71,6 +71,11 @@ class SupervisedShell(Shell):
         """The bash, while there is one, and what it cannot be without."""
         return {self._job} if self._job else set()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a command is under way."""
+        return self._turn.locked()
+
     async def run(
         self,
         command: str,

@@ -65,6 +65,7 @@ class Supervised(Sandbox):
         self.ended = False
         """A command inside has ended the whole sandbox."""
         self.jobs: set[Job] = set()
+        self._paused = False
         self._snapshots: list[FileSnapshot] = []
         self._lost = ""
         self._shell: SupervisedShell | None = None
@@ -93,6 +94,10 @@ class Supervised(Sandbox):
 
     def check_command(self, command: Command) -> None:
         """Raise UsageError for what this back end does not have."""
+
+    @abstractmethod
+    async def freeze(self, frozen: bool) -> None:
+        """Stop all processes, or let them go on."""
 
     async def end_as(self, user: str) -> None:
         """End the processes of a user whom the supervisor has no power over, where there can be such users."""
@@ -190,7 +195,7 @@ class Supervised(Sandbox):
 
     async def _is_full(self, seen: Look) -> bool:
         """Whether left-over processes take up the room of the next command's."""
-        if self.ended or self.jobs - (self._shell.jobs if self._shell else set()):
+        if self.ended or self._under_way():
             return False
         most = self.spec.processes - self.spec.processes // 4
         count, last = seen.processes, GROWING
@@ -203,6 +208,34 @@ class Supervised(Sandbox):
         """Raise SandboxUnavailable where it is lost or closed."""
         if self._lost:
             raise SandboxUnavailable(f"This sandbox cannot be used: {self._lost}.")
+        if self._paused:
+            raise UsageError("This sandbox is paused: `resume` it first.")
+
+    async def pause(self) -> None:
+        """See `Sandbox.pause`."""
+        if self._paused or self.ended:
+            return
+        self.check_open()
+        if self._under_way() or (self._shell and self._shell.busy):
+            raise UsageError("A sandbox cannot be paused while a command is under way.")
+        await self.freeze(True)
+        self._paused = True
+
+    async def resume(self) -> None:
+        """See `Sandbox.resume`."""
+        if self._paused:
+            await self.freeze(False)
+            self._paused = False
+
+    async def alive(self) -> bool:
+        """See `Sandbox.alive`."""
+        if self._lost or self.ended or self._paused:
+            return False
+        return await self.ask("ping") is not None
+
+    def _under_way(self) -> set[Job]:
+        """Commands, the shell not among them."""
+        return self.jobs - (self._shell.jobs if self._shell else set())
 
     # The shell and snapshots
 

@@ -21,6 +21,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import signal
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -121,6 +122,11 @@ class Bubblewrap(Supervised):
         """What the host's side of the control group says."""
         return Look(self._count(), self._group.oom_kills())
 
+    async def freeze(self, frozen: bool) -> None:
+        """By the control group where there is one for that, by signals otherwise."""
+        if not await asyncio.to_thread(self._group.freeze, frozen):
+            self._bwrap.signal_all(signal.SIGSTOP if frozen else signal.SIGCONT)
+
     def new_shell(self) -> BubblewrapShell:
         """See `Supervised.new_shell`."""
         return BubblewrapShell(self)
@@ -131,6 +137,8 @@ class Bubblewrap(Supervised):
 
     async def close(self) -> None:
         """See `Sandbox.close`. Snapshots stay: they are released by themselves."""
+        with contextlib.suppress(OSError):
+            await self.resume()  # the frozen do not die
         self._lost = self._lost or "it is closed"
         await self._bwrap.close()
         if self._shell:

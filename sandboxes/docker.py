@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Self
 from arena.core.errors import MissingPrerequisite, SandboxUnavailable
 from arena.sandboxes import _docker_container, _docker_engine, _docker_orphans, _held, _images
 from arena.sandboxes._dialogue import READY, Dialogue
-from arena.sandboxes._docker_engine import call
+from arena.sandboxes._docker_engine import TIME_TO_LIVE, call
 from arena.sandboxes._docker_exec import BOOT, CommandStreams, ContainerJob, command_script
 from arena.sandboxes._docker_shell import DockerShell
 from arena.sandboxes._docker_stream import OUT, Attached
@@ -201,6 +201,13 @@ class Docker(Supervised):
             return self.seen.oom_kills
         return await super().before()
 
+    async def freeze(self, frozen: bool) -> None:
+        """By the engine."""
+        if frozen:
+            await call("paused", self._api.pause, self._container)
+        else:
+            await call("resumed", self._api.unpause, self._container)
+
     def new_shell(self) -> DockerShell:
         """See `Supervised.new_shell`."""
         return DockerShell(self)
@@ -235,7 +242,7 @@ class Docker(Supervised):
 
     async def _bring_up(self) -> None:
         spec, api = self.spec, self._api
-        image = await call("made", _images.find, api, spec.image)
+        image = await call("made", _images.find, api, spec.image, spec.pull)
         holder = str(self._folder.path)
         arguments = _docker_container.arguments(api, spec, image=image, holder=holder, network="none")
         made = await call("made", api.create_container, **arguments)
@@ -245,7 +252,8 @@ class Docker(Supervised):
         self._attached = Attached(wrapped, self._heard, self._hung_up)
         ready = self._dialogue.expect(READY)
         await call("started", api.start, self._container)
-        self._write(Path(__file__).with_name("supervisor.sh").read_bytes() + b"\0")
+        supervisor = Path(__file__).with_name("supervisor.sh").read_text(encoding="utf-8")
+        self._write(f"life={TIME_TO_LIVE}\n{supervisor}\0".encode())
         await asyncio.wait((ready,), timeout=START_SECONDS)
         if self._dialogue.over or not ready.done():
             raise SandboxUnavailable(

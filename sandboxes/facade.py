@@ -66,6 +66,14 @@ class SyncSandbox:
         """As `Sandbox.restore`."""
         self._wait(self.inner.restore, snapshot)
 
+    def pause(self) -> None:
+        """As `Sandbox.pause`."""
+        self._wait(self.inner.pause)
+
+    def resume(self) -> None:
+        """As `Sandbox.resume`."""
+        self._wait(self.inner.resume)
+
     def stats(self) -> Stats:
         """As `Sandbox.stats`."""
         return self.inner.stats()

@@ -44,6 +44,8 @@ class SandboxSpec:
     """Who the commands run as; `root` is a root without any capability."""
     network: Literal["none"] = "none"
     """`none`: a loopback interface of its own and nothing else."""
+    pull: bool = False
+    """Whether an image that the engine does not have may be pulled from a registry. Docker only."""
     runtime: str | None = None
     """What runs a container, `runsc` (gVisor) for one; None for the engine's own choice. Docker only."""
     timeout: float = 60.0
@@ -243,6 +245,22 @@ class Sandbox(ABC):
     @abstractmethod
     async def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, of this sandbox or another with the same work folders; ends all processes."""
+
+    @abstractmethod
+    async def pause(self) -> None:
+        """Stop every process where it is, until `resume`; a second call does nothing.
+
+        Raises:
+            UsageError: a command is under way.
+        """
+
+    @abstractmethod
+    async def resume(self) -> None:
+        """Let the processes go on; without a `pause` it does nothing."""
+
+    @abstractmethod
+    async def alive(self) -> bool:
+        """Whether commands can be run in it now."""
 
     @abstractmethod
     def stats(self) -> Stats:

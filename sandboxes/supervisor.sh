@@ -7,7 +7,8 @@
 #   ping TOKEN              nothing
 #   look TOKEN              count: the answer goes on with the kernel's out-of-memory kills here and the process ids
 #
-# All but `run` answer with their token. Job control gives each job its own process group, and SIGINT its default meaning.
+# It ends with its input, and after $life seconds without a line where that is set. All but `run` answer with their
+# token. Job control gives each job its own process group, and SIGINT its default meaning.
 set -m
 control=/run/arena
 
@@ -60,7 +61,7 @@ count_kills() {
 
 exec 2>/dev/null
 printf 'ready\0'
-while read -r verb target others; do
+while read -r ${life:+-t "$life"} verb target others; do
     case $verb in
     run)
         (. "$control/$target") </dev/null >/dev/null &

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 import pytest
 
@@ -263,3 +264,39 @@ def test_a_snapshot_fits_sandboxes_with_the_same_folders(box, back_end):
 def test_specs_that_make_no_sense(wrong):
     with pytest.raises(UsageError):
         SandboxSpec(**wrong)
+
+
+# Pause
+
+
+def test_a_paused_sandbox_stands_still(back_end):
+    """Counting goes on where it stopped, and only then."""
+    with SyncSandbox(SPEC, back_end) as sandbox:
+        sandbox.shell().run("while :; do echo >>count; sleep 0.01; done &")
+        sandbox.pause()
+        sandbox.pause()
+        for use in (lambda: sandbox.exec("true"), lambda: sandbox.shell().run("true"), sandbox.snapshot):
+            with pytest.raises(UsageError, match="paused"):
+                use()
+        sandbox.resume()
+        sandbox.resume()
+        first = len(sandbox.read("count"))
+        sandbox.pause()
+        time.sleep(0.5)
+        sandbox.resume()
+        assert len(sandbox.read("count")) - first < 40
+        time.sleep(0.1)
+        assert len(sandbox.read("count")) > first
+
+
+def test_no_pause_while_a_command_is_under_way(back_end):
+    async def play():
+        async with await back_end.create(SPEC) as sandbox:
+            running = asyncio.create_task(sandbox.exec("sleep 0.5"))
+            await asyncio.sleep(0.2)
+            with pytest.raises(UsageError, match="under way"):
+                await sandbox.pause()
+            await running
+            await sandbox.pause()  # and it is closed while paused
+
+    asyncio.run(play())

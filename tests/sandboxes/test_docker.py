@@ -1,0 +1,194 @@
+"""What is Docker's own: how a container is hardened, users, images, and what happens when something dies."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+import pytest
+
+from arena.core.errors import MissingPrerequisite, UsageError
+from arena.sandboxes import Docker, SandboxSpec, SandboxUnavailable, SyncSandbox, _docker_engine, _images
+from arena.sandboxes._docker_engine import SANDBOX
+
+SPEC = SandboxSpec(processes=32, memory=64 << 20, disk=8 << 20, timeout=20, cpus=0.5)
+
+
+@pytest.fixture(scope="module")
+def api(require):
+    require("docker")
+    return _docker_engine.client()
+
+
+@pytest.fixture(scope="module")
+def box(api):
+    with SyncSandbox(SPEC, Docker) as sandbox:
+        yield sandbox
+
+
+def containers(api):
+    return {found["Id"] for found in api.containers(all=True, filters={"label": SANDBOX})}
+
+
+def test_a_container_is_hardened(api, box):
+    """Each of these is one line that a refactoring could lose."""
+    found = api.inspect_container(box.inner._container)
+    host, config = found["HostConfig"], found["Config"]
+    assert (host["NetworkMode"], host["CapDrop"], host["ReadonlyRootfs"]) == ("none", ["ALL"], True)
+    assert "no-new-privileges" in host["SecurityOpt"]
+    assert any(option.startswith("seccomp={") for option in host["SecurityOpt"])
+    assert (host["Memory"], host["MemorySwap"], host["PidsLimit"]) == (SPEC.memory, SPEC.memory, SPEC.processes + 8)
+    assert host["NanoCpus"] == 500_000_000
+    assert {limit["Name"]: limit["Hard"] for limit in host["Ulimits"]} == {
+        "core": 0,
+        "nofile": SPEC.open_files,
+        "fsize": 2 * SPEC.disk,
+    }
+    assert (host["Binds"], host["Privileged"], host["AutoRemove"]) == (None, False, True)
+    assert config["User"] == "1000:1000"
+    assert float(config["Labels"]["arena.expires"]) > time.time()
+
+
+def test_commands_of_other_users(box):
+    """What root has placed, the agent can read and not change; and root has no power beyond its own files."""
+    assert box.exec("id -u; echo given >/run/arena/answer; cat /proc/self/status | grep CapEff", user="root").text == (
+        "0\nCapEff:\t0000000000000000\n"
+    )
+    assert box.read("/run/arena/answer") == b"given\n"
+    assert box.exec("rm -f /run/arena/answer; echo mine >/run/arena/answer").exit_code != 0
+    assert box.exec("touch /work/x", user="root").exit_code != 0
+
+
+def test_a_command_of_another_user_runs_out_of_time_as_well(box):
+    done = box.exec("echo before; sleep 60 & sleep 61", user="root", timeout=0.3)
+    assert (done.timed_out, done.text) == (True, "before\n")
+    assert "sleep" not in box.exec("cat /proc/[0-9]*/comm").text
+
+
+def test_orphans_are_collected(box):
+    """The supervisor is process 1: what is left to it must not stay as a zombie."""
+    box.exec("for i in 1 2 3 4 5; do setsid sh -c 'sleep 0.05' & done; true")
+    time.sleep(0.3)
+    assert "Z" not in box.exec("cat /proc/[0-9]*/stat | sed 's/.*) //' | cut -c1").text.split()
+
+
+CRASH = """
+import os, signal
+from arena.sandboxes import Docker, SandboxSpec, SyncSandbox
+box = SyncSandbox(SandboxSpec(processes=16, memory=64 << 20, disk=1 << 20), Docker)
+print(box.inner._container, flush=True)
+if "paused" in os.sys.argv:
+    box.pause()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def crash(*arguments):
+    done = subprocess.run([sys.executable, "-c", CRASH, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_killed_program_s_containers_end_with_it(api, box):
+    """Nobody has to start Arena again for that: the container's input ends, and the engine removes it."""
+    container = crash()
+    deadline = time.monotonic() + 20
+    while container in containers(api) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert container not in containers(api)
+    assert box.exec("echo fine").text == "fine\n"
+
+
+def test_what_a_dead_program_left_is_swept_up(api, box):
+    """A paused container cannot end by itself."""
+    container = crash("paused")
+    assert container in containers(api)
+    assert Docker.cleanup_orphans() == 1
+    assert container not in containers(api)
+    assert box.inner._container in containers(api)
+
+
+def test_closing_leaves_nothing(api):
+    before = containers(api)
+    sandbox = SyncSandbox(SPEC, Docker)
+    sandbox.shell().run("sleep 100 &")
+    assert containers(api) > before
+    sandbox.close()
+    sandbox.close()
+    assert containers(api) == before
+
+
+def test_a_container_that_somebody_removes_is_no_result(api):
+    """That must never be scored as what the command did."""
+    with SyncSandbox(SPEC, Docker) as sandbox:
+        api.kill(sandbox.inner._container)
+        with pytest.raises(SandboxUnavailable, match="no command did that"):
+            sandbox.exec("echo")
+
+
+def test_taking_the_sandbox_down_is_a_result(api):
+    """Files fill the memory until the kernel has nothing left to end but process 1: the agent's own doing."""
+    with SyncSandbox(SandboxSpec(processes=32, memory=24 << 20, disk=64 << 20, timeout=20), Docker) as sandbox:
+        for _ in range(3):
+            done = sandbox.exec("for f in /work/a /tmp/b /dev/shm/c; do head -c 60M /dev/zero >$f; done")
+        assert done.oom_killed or done.exit_code == 137
+
+
+def test_no_engine_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with pytest.raises(MissingPrerequisite, match="No Docker engine answers"):
+        SyncSandbox(SPEC, Docker)
+
+
+# Images
+
+
+def test_images_are_not_pulled_unasked(api):
+    with pytest.raises(MissingPrerequisite, match="not pulled unasked"):
+        SyncSandbox(SandboxSpec(image="arena/no-such-image:1"), Docker)
+
+
+def test_an_image_from_a_dockerfile(api, tmp_path):
+    (tmp_path / "Dockerfile").write_text(f"FROM {_images.base_name()}\nCOPY note /note\nRUN echo built >>/note\n")
+    (tmp_path / "note").write_text("copied\n")
+    lines = []
+    name = _images.build(api, tmp_path, "arena-test/note:1", network="none", say=lines.append)
+    try:
+        with SyncSandbox(SandboxSpec(image=name), Docker) as sandbox:
+            assert sandbox.read("/note") == b"copied\nbuilt\n"
+        assert any("RUN" in line for line in lines)
+    finally:
+        api.remove_image(name, force=True)
+
+
+def test_a_dockerfile_that_fails_says_where(api, tmp_path):
+    (tmp_path / "Dockerfile").write_text(f"FROM {_images.base_name()}\nRUN no-such-program\n")
+    with pytest.raises(UsageError, match="no-such-program: not found"):
+        _images.build(api, tmp_path, "arena-test/fails:1", network="none")
+    with pytest.raises(UsageError, match="no Dockerfile"):
+        _images.build(api, tmp_path / "nowhere", "arena-test/fails:1")
+
+
+def test_an_image_from_an_archive(api, tmp_path):
+    """An image without a shell is imported, and says what is missing when it is used."""
+    (tmp_path / "hello").write_text("hello\n")
+    with tarfile.open(tmp_path / "root.tar", "w") as tar:
+        tar.add(tmp_path / "hello", "hello")
+    name = _images.import_archive(api, tmp_path / "root.tar", "arena-test/tiny:1")
+    try:
+        with pytest.raises(SandboxUnavailable, match="bash"):
+            SyncSandbox(SandboxSpec(image=name), Docker)
+    finally:
+        api.remove_image(name, force=True)
+    with pytest.raises(UsageError, match="no archive"):
+        _images.import_archive(api, tmp_path / "none.tar", "arena-test/tiny:2")
+
+
+def test_the_base_image_is_made_once(api):
+    said = []
+    assert _images.build_base(api, say=said.append) == _images.base_name()
+    assert said == [f"{_images.base_name()} is there already"]
+    assert _images.base_name(["tree"]) != _images.base_name()
