@@ -85,8 +85,7 @@ def test_kinds():
 
 
 def test_variants_are_trained_on_alike():
-    values = {"params": {"one_way": 0}, "curriculum": {"variants": [{"size": 3}, {"size": 5}]}, "train_tasks": 8}
-    pool = training_tasks(config(**{**values, "params": {}}))
+    pool = training_tasks(config(curriculum={"variants": [{"size": 3}, {"size": 5}]}, train_tasks=8))
     assert [task.params["size"] for task in pool] == [3] * 4 + [5] * 4
     assert all(task.split == "train" for task in pool)
 
@@ -122,8 +121,12 @@ WRONG = {
 def test_options_that_would_do_nothing_are_refused(values, said):
     """An option that is accepted and ignored costs a run before anyone notices."""
     with pytest.raises(UsageError, match=said):
-        one = config(**values)
-        TaskStream(training_tasks(one), one.curriculum, 0)
+        _begun(values)
+
+
+def _begun(values):
+    one = config(**values)
+    return TaskStream(training_tasks(one), one.curriculum, 0)
 
 
 def test_a_suite_with_training_seeds_is_refused(tmp_path):
