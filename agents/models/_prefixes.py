@@ -2,15 +2,14 @@
 
 Keys and values are a function of the ids before them (and of the weights), so whatever prompt begins
 with the same ids may use them: the next turn of the same conversation, a fork, or another episode
-with the same instructions. Entries are never changed once they are kept; the least recently used go
-first.
+with the same instructions. Entries only ever grow; the least recently used go first.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +21,32 @@ _BLOCK = 16
 Ids = npt.NDArray[np.int64]
 
 
+_SLACK = 1.25
+"""An entry has room for this many times its ids, so that the next turn is written behind it."""
+
+
 @dataclass(eq=False, slots=True)
 class Entry:
-    """Keys and values of n ids: for each layer the keys, then the values, [heads, n, width]."""
+    """Keys and values of n ids: for each layer the keys, then the values, [heads, n or more, width]."""
 
     ids: Ids
     tensors: list[torch.Tensor]
-    size: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.size = sum(tensor.nbytes for tensor in self.tensors)
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    def extend(self, ids: Ids, tensors: Sequence[torch.Tensor]) -> None:
+        """Go on to `ids`, which begin with the entry's own."""
+        begin, end = len(self.ids), len(ids)
+        room = self.tensors[0].shape[1] if self.tensors else 0
+        if end > room:
+            begin, room = 0, int(_SLACK * end)
+            self.tensors = [tensor.new_empty(tensor.shape[0], room, tensor.shape[2]) for tensor in tensors]
+        for own, tensor in zip(self.tensors, tensors, strict=True):
+            own[:, begin:end] = tensor[:, begin:end]
+        self.ids = ids
 
 
 class PrefixStore:
@@ -64,16 +79,18 @@ class PrefixStore:
             self._entries.move_to_end(id(best))
         return best, longest
 
-    def add(self, ids: Sequence[int], tensors: list[torch.Tensor]) -> None:
-        """Keep the keys and values of `ids`; an entry that is a prefix of them is replaced."""
-        shorter, shared = self.find(ids)
-        if shorter is not None and shared == len(ids):
+    def add(self, ids: Sequence[int], tensors: Sequence[torch.Tensor]) -> None:
+        """Keep a copy of the keys and values of `ids`; an entry that is a prefix of them goes on to them."""
+        if len(ids) < _BLOCK or sum(tensor.nbytes for tensor in tensors) > self._limit:
             return
-        if shorter is not None and shared == len(shorter.ids):
-            self._remove(shorter)
-        entry = Entry(np.asarray(ids, dtype=np.int64), tensors)
-        if len(ids) < _BLOCK or entry.size > self._limit:
+        entry, shared = self.find(ids)
+        if entry is not None and shared == len(ids):
             return
+        if entry is not None and shared == len(entry.ids):
+            self._remove(entry)
+        else:
+            entry = Entry(np.empty(0, np.int64), [])
+        entry.extend(np.asarray(ids, dtype=np.int64), tensors)
         self._entries[id(entry)] = entry
         self._bytes += entry.size
         for key in _blocks(entry.ids):
@@ -95,6 +112,28 @@ class PrefixStore:
             del holders[id(entry)]
             if not holders:
                 del self._index[key]
+
+
+def shared_among(prompts: Sequence[Sequence[int]], kept: Sequence[int]) -> list[tuple[int, int]]:
+    """For each prompt the number of an earlier one to take a prefix from, and how many ids that is.
+
+    Where no earlier one has a block more than the `kept` ids, it is the prompt's own number and `kept`. The last id
+    of a prompt is never taken.
+    """
+    seen: dict[int, int] = {}
+    result = []
+    for number, prompt in enumerate(prompts):
+        ids = np.asarray(prompt, dtype=np.int64)
+        source, shared = number, kept[number]
+        for key in _blocks(ids):
+            earlier = seen.setdefault(key, number)
+            if earlier != number:
+                source = earlier
+        if source != number:
+            most = min(_shared(np.asarray(prompts[source], dtype=np.int64), ids), len(ids) - 1)
+            source, shared = (source, most) if most >= shared + _BLOCK else (number, shared)
+        result.append((source, shared))
+    return result
 
 
 def _blocks(ids: Ids) -> Iterator[int]:

@@ -12,12 +12,13 @@ a `PrefixStore`, and a row that enters starts from the longest prefix found ther
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from arena.agents.models._prefixes import PrefixStore
+from arena.agents.models._prefixes import PrefixStore, shared_among
 
 _CHUNK = 2048
 """Most ids (padding included) that one forward pass takes in: bounds the memory of prompts."""
@@ -140,12 +141,18 @@ class RaggedBatch:
                 for buffer, tensor in zip(self._buffers(), entry.tensors, strict=True):
                     buffer[row, :, :kept] = tensor[:, :kept]
         self._rows += [list(prompt) for prompt in prompts]
-        kept_ids = [kept for _, kept in found]
+        sources = shared_among(prompts, [kept for _, kept in found])
+        kept_ids = [kept for _, kept in sources]
         lengths = [len(prompt) - kept for prompt, kept in zip(prompts, kept_ids, strict=True)]
-        logits = []
-        for start, end in _groups(lengths):
-            logits.append(self._prefill(first + start, kept_ids[start:end], lengths[start:end]))
-        return torch.cat(logits), kept_ids
+        logits: dict[int, torch.Tensor] = {}
+        for wave in _waves([source for source, _ in sources]):
+            for index in wave:
+                source, kept = sources[index]
+                for buffer in self._buffers() if source != index else ():
+                    buffer[first + index, :, :kept] = buffer[first + source, :, :kept]
+            for start, end in _groups(wave, lengths):
+                logits[start] = self._prefill(first + start, kept_ids[start:end], lengths[start:end])
+        return torch.cat([logits[start] for start in sorted(logits)]), kept_ids
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         """Append one id to each sequence; the logits [B, V] after it."""
@@ -160,7 +167,7 @@ class RaggedBatch:
         last = len(self._rows) - 1
         ids = self._rows[row]
         if keep:
-            self._store.add(ids, [buffer[row, :, : len(ids)].clone() for buffer in self._buffers()])
+            self._store.add(ids, [buffer[row, :, : len(ids)] for buffer in self._buffers()])
         if row != last:
             for buffer in self._buffers():
                 length = len(self._rows[last])
@@ -246,16 +253,24 @@ def _rounded(columns: int) -> int:
     return -(-columns // _ROUND) * _ROUND
 
 
-def _groups(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """Split neighbours into groups that are fed together: few ids each, and little of it padding."""
+def _waves(sources: Sequence[int]) -> list[list[int]]:
+    """Numbers of prompts such that each comes in a later wave than its source; one is its own source if it has none."""
+    depths: list[int] = []
+    for number, source in enumerate(sources):
+        depths.append(0 if source == number else depths[source] + 1)
+    return [[number for number, own in enumerate(depths) if own == depth] for depth in range(max(depths) + 1)]
+
+
+def _groups(wave: Sequence[int], lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Split a wave into ranges of neighbours that are fed together: few ids each, and little of it padding."""
     groups: list[tuple[int, int]] = []
-    start = 0
-    for end in range(1, len(lengths) + 1):
-        nexts = lengths[start : end + 1]
+    start = wave[0]
+    for here, after in pairwise([*wave, -1]):
+        nexts = lengths[start : here + 2]
         padded = len(nexts) * max(nexts)
-        if end == len(lengths) or padded > _CHUNK or padded > 1.25 * sum(nexts) + 64:
-            groups.append((start, end))
-            start = end
+        if after != here + 1 or padded > _CHUNK or padded > 1.25 * sum(nexts) + 64:
+            groups.append((start, here + 1))
+            start = after
     return groups
 
 

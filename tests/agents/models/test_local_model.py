@@ -444,7 +444,7 @@ def test_the_store_keeps_to_its_limit_and_forgets_the_oldest():
     def tensors(n):
         return [torch.zeros(1, n, 4), torch.zeros(1, n, 4)]
 
-    store = PrefixStore(limit=32 * 100)
+    store = PrefixStore(limit=32 * 130)  # an entry has room for a quarter more
     for start in (0, 1000, 2000):
         store.add(range(start, start + 40), tensors(40))
     assert len(store) == 2
@@ -458,6 +458,19 @@ def test_the_store_keeps_to_its_limit_and_forgets_the_oldest():
     store.clear()
     assert len(store) == 0
     assert store.find(range(1000, 1100)) == (None, 0)
+
+
+def test_prompts_that_come_together_share_what_they_begin_with(model):
+    """The episodes of a group begin alike: that is computed once, and comes out as if each were alone."""
+    network = model.load().network
+    common = [(7 * n) % 200 + 5 for n in range(40)]
+    prompts = [[*common, 9, 8], [*common, 9, 8], [*common[:20], 6], [5, 6, 7], [*common, 9, 9]]
+    with torch.inference_mode():
+        batch = RaggedBatch(network, PrefixStore(2**20), max_rows=8, context=256, limit=2**30)
+        logits, kept = batch.admit(prompts)
+        alone = torch.cat([network(input_ids=torch.tensor([prompt])).logits[:, -1] for prompt in prompts])
+    assert kept == [0, 41, 20, 0, 41]
+    assert (logits - alone).abs().max() < 1e-4
 
 
 def test_a_long_prompt_is_fed_in_pieces(model):
