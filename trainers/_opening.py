@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.agents import build as build_agent
-from arena.core.errors import UsageError
 from arena.evaluation.config import versions
-from arena.records import RunWriter, create_run, open_run, resume_run
+from arena.records import RunWriter, create_run, resume_run
 from arena.rollout import RecordedModel
 from arena.trainers import _checkpoint
 from arena.trainers._algorithms import parts_of
 from arena.trainers._config import TrainConfig
 from arena.trainers._policy import Policy
 from arena.trainers._ranks import Ranks
-from arena.trainers._start import prepared, resolved, run_folder, shared_writer
+from arena.trainers._start import prepared, read_run, resolved, run_folder, shared_writer
 from arena.trainers._tasks import environments, training_tasks
 
 
@@ -64,11 +63,7 @@ def open_again(folder: str | Path, ranks: Ranks) -> Opened:
     """
     path = Path(folder)
     with ranks.together():
-        with open_run(path) as run:
-            before = run.config
-        if before.get("kind") != "train":
-            raise UsageError(f"{path} is no training run; `arena eval --resume` completes an evaluation.")
-        config = TrainConfig.read(before["train"])
+        before, config = read_run(path)
         checkpoint = _checkpoint.newest(path)
         state = _checkpoint.read_state(checkpoint)
         now = {**before, "versions": versions(environments(training_tasks(config)))}

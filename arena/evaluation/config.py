@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib.metadata
+import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,8 +143,18 @@ def with_settings(values: Mapping[str, Any], settings: list[str]) -> dict[str, A
                 raise UsageError(f"--set {setting}: {table} is not a table.")
             place[table] = dict(inner)
             place = place[table]
-        place[last] = read_value(text)
+        place[last] = _setting(text)
     return result
+
+
+def _setting(text: str) -> Any:
+    """As `read_value`; lists and tables are written as JSON, such as [3, 5] or {"size": 3}."""
+    if text.startswith(("[", "{")):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return read_value(text)
 
 
 def versions(envs: tuple[str, ...]) -> dict[str, str]:
