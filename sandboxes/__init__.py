@@ -1,11 +1,13 @@
 """Where untrusted actions run: shell commands, patches and programs that a model wrote.
 
-    from arena.sandboxes import Bubblewrap, SandboxSpec, SyncSandbox
+    from arena.sandboxes import SandboxSpec, SyncSandbox, choose_back_end
 
-`Sandbox` is the interface, `Bubblewrap` the back end that needs no daemon, `SyncSandbox` its synchronous face.
+`Sandbox` is the interface, `Docker` the full back end, `Bubblewrap` the one that needs no daemon; `choose_back_end` finds
+the one for this machine. `SyncSandbox` is a synchronous face for any of them, `Pool` keeps some ready.
 """
 
 from arena.core.errors import SandboxUnavailable
+from arena.sandboxes._choice import choose_back_end
 from arena.sandboxes._pool import Pool
 from arena.sandboxes.bubblewrap import Bubblewrap
 from arena.sandboxes.docker import Docker
@@ -36,4 +38,5 @@ __all__ = [
     "Stats",
     "SyncSandbox",
     "SyncShell",
+    "choose_back_end",
 ]

@@ -13,6 +13,13 @@ TIMED_OUT, KILLED = 124, 137
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
+class NoRoom(Exception):
+    """The kernel ended a program before it had begun: files or processes of the sandbox fill its memory."""
+
+
+NO_ROOM = ExecResult(KILLED, b"", b"Nothing can be started: the sandbox's memory is full.\n", oom_killed=True)
+
+
 class FileJob:
     """One program under way. `ended` brings its exit code, or None if whoever should report it was killed."""
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from arena.core.errors import SandboxUnavailable
-from arena.sandboxes._jobs import KILLED, TIMED_OUT
+from arena.sandboxes._jobs import KILLED, NO_ROOM, TIMED_OUT, NoRoom
 from arena.sandboxes.interface import Command, ExecResult, Shell
 
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ class SupervisedShell(Shell):
                 return self._sandbox.result_of_ended()
             await self._settle()
             before = await self._sandbox.before()
-            result = await self._run(command, request)
+            try:
+                result = await self._run(command, request)
+            except NoRoom:
+                return NO_ROOM
             result = await self._sandbox.after(result, before)
         return replace(result, duration=time.perf_counter() - begin)
 

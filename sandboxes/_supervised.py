@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from arena.core.errors import SandboxUnavailable, UsageError
 from arena.sandboxes import _snapshot
-from arena.sandboxes._jobs import KILLED, TIMED_OUT
+from arena.sandboxes._jobs import KILLED, NO_ROOM, TIMED_OUT, NoRoom
 from arena.sandboxes._shell import SupervisedShell
 from arena.sandboxes._snapshot import FileSnapshot
 from arena.sandboxes.interface import Command, ExecResult, Sandbox, SandboxSpec, Snapshot
@@ -74,7 +74,7 @@ class Supervised(Sandbox):
 
     @abstractmethod
     async def launch(self, command: Command) -> tuple[Job, Streams]:
-        """Start a command; the job is in `jobs`."""
+        """Start a command; the job is in `jobs`. Raises NoRoom where the sandbox's memory is full."""
 
     @abstractmethod
     async def ask(self, verb: str, *words: object) -> str | None:
@@ -111,7 +111,10 @@ class Supervised(Sandbox):
         before = await self.before()
         if self.ended:
             return self.result_of_ended()
-        job, streams = await self.launch(command)
+        try:
+            job, streams = await self.launch(command)
+        except NoRoom:
+            return NO_ROOM
         try:
             done, _ = await asyncio.wait((job.ended,), timeout=command.timeout)
             if not done:

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from arena.core.errors import MissingPrerequisite, SandboxUnavailable
-from arena.sandboxes import _docker_container, _docker_engine, _docker_orphans, _held, _images
+from arena.sandboxes import _docker_container, _docker_engine, _docker_orphans, _held, images
 from arena.sandboxes._dialogue import READY, Dialogue
 from arena.sandboxes._docker_engine import TIME_TO_LIVE, call
 from arena.sandboxes._docker_exec import BOOT, CommandStreams, ContainerJob, command_script
 from arena.sandboxes._docker_shell import DockerShell
 from arena.sandboxes._docker_stream import OUT, Attached
+from arena.sandboxes._jobs import NoRoom
 from arena.sandboxes._supervised import END_SECONDS, Look, Supervised
 from arena.sandboxes.interface import Capabilities, Command, SandboxSpec, Stats
 
@@ -114,8 +115,8 @@ class Docker(Supervised):
             try:
                 job = await self.start(text, command.user, command.stdin, streams)
                 break
-            except SandboxUnavailable:
-                if last or (await self.see()).oom_kills < 0:
+            except (SandboxUnavailable, NoRoom):
+                if last or self._under_way():
                     raise
                 await self.sweep()
         return job, streams
@@ -131,8 +132,9 @@ class Docker(Supervised):
 
         Raises:
             SandboxUnavailable: the engine did not do it.
+            NoRoom: the kernel ended it at once.
         """
-        job = ContainerJob()
+        job, kills = ContainerJob(), self.seen.oom_kills
         if streams:
             job.keep(streams.out, streams.error)
         script = text(job.mark)
@@ -140,6 +142,8 @@ class Docker(Supervised):
         try:
             job.connect(await call("used", self._attach, _docker_container.user(user, self.spec)), script, stdin)
             await asyncio.wait((job.pid, job.ended), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not job.pid.done() and ((await self.see()).oom_kills > kills or self.ended):
+                raise NoRoom
             if not job.pid.done():
                 raise SandboxUnavailable(
                     f"The engine did not start a program: {job.said[:2000].decode(errors='replace')}"
@@ -242,7 +246,7 @@ class Docker(Supervised):
 
     async def _bring_up(self) -> None:
         spec, api = self.spec, self._api
-        image = await call("made", _images.find, api, spec.image, spec.pull)
+        image = await call("made", images.find, api, spec.image, spec.pull)
         holder = str(self._folder.path)
         arguments = _docker_container.arguments(api, spec, image=image, holder=holder, network="none")
         made = await call("made", api.create_container, **arguments)

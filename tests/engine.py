@@ -36,13 +36,13 @@ def prepare() -> None:
 def available() -> bool:
     """Whether there is an engine with the base image: the one that `DOCKER_HOST` names, or our own, now started."""
     from arena.core.errors import ArenaError
-    from arena.sandboxes import Docker, _docker_engine, _images
+    from arena.sandboxes import Docker, images
 
     with _locked():
         try:
             if not _answers() and not _start():
                 return False
-            _images.build_base(_docker_engine.client())
+            images.build_base()
             Docker.preflight()
         except ArenaError as error:
             warnings.warn(f"no Docker sandboxes: {error}", stacklevel=2)

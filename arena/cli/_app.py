@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from arena import __version__
-from arena.cli import check, collect, compare, doctor, evaluate, listing, new, play, quickstart, replay, train
+from arena.cli import check, collect, compare, doctor, evaluate, listing, new, play, quickstart, replay, sandbox, train
 from arena.cli._console import notice, say
 from arena.cli._progress import RetryNotices
 from arena.core.errors import ArenaError, MissingPrerequisite, UsageError
@@ -57,6 +57,7 @@ for _name, _module in COMMANDS.items():
         epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in _module.EXAMPLES),
         context_settings=_WIDE,
     )(_module.command)
+app.add_typer(sandbox.app, name="sandbox", short_help=sandbox.SUMMARY)
 
 
 @app.callback(invoke_without_command=True)

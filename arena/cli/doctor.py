@@ -10,17 +10,20 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import typer
 
 from arena import __version__
 from arena.cli import _options
-from arena.cli._console import print_json, say
+from arena.cli._console import counted, print_json, say
+from arena.core.errors import MissingPrerequisite
 
 NEEDED = ("python", "cache")
 """Without these nothing works; everything else is for the uses named beside it."""
 
 SUMMARY = "See what is installed, and how to get what is not."
-EXAMPLES = ("arena doctor", "arena doctor --json")
+EXAMPLES = ("arena doctor", "arena doctor --json", "arena doctor --clean")
 
 
 class Finding(NamedTuple):
@@ -32,12 +35,19 @@ class Finding(NamedTuple):
     fix: str = ""
 
 
-def command(as_json: _options.Json = False) -> int:
+def command(
+    as_json: _options.Json = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove what sandboxes of dead programs left, and do nothing else.")
+    ] = False,
+) -> int:
     """Look at this machine: Python, packages, engines, keys (never printed), cache; with the line that fixes each.
 
     Only Python and a writable cache are needed for the built-in games and for models behind a server; everything
     else serves the use named beside it. Exits with 3 if one of the two is missing.
     """
+    if clean:
+        return _clean()
     findings = [check() for check in CHECKS]
     if as_json:
         print_json([{**finding._asdict(), "needed": finding.name in NEEDED} for finding in findings])
@@ -49,6 +59,20 @@ def command(as_json: _options.Json = False) -> int:
             if finding.fix:
                 say(f"{'':<26}to get it: {finding.fix}")
     return 3 if any(not finding.ok and finding.name in NEEDED for finding in findings) else 0
+
+
+def _clean() -> int:
+    """Have each back end that works here remove its orphans."""
+    from arena.sandboxes import Bubblewrap, Docker
+
+    for back_end in (Docker, Bubblewrap):
+        try:
+            back_end.preflight()
+        except MissingPrerequisite as error:
+            say(f"{back_end.kind:<12}not here: {error.args[0]}")
+        else:
+            say(f"{back_end.kind:<12}{counted(back_end.cleanup_orphans(), 'orphan')} removed")
+    return 0
 
 
 def _python() -> Finding:

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from arena.core.errors import MissingPrerequisite, UsageError
-from arena.sandboxes import Docker, SandboxSpec, SandboxUnavailable, SyncSandbox, _docker_engine, _images
+from arena.sandboxes import Docker, SandboxSpec, SandboxUnavailable, SyncSandbox, _docker_engine, images
 from arena.sandboxes._docker_engine import SANDBOX
 
 SPEC = SandboxSpec(processes=32, memory=64 << 20, disk=8 << 20, timeout=20, cpus=0.5)
@@ -146,16 +146,16 @@ def test_no_engine_says_so(monkeypatch, tmp_path):
 # Images
 
 
-def test_images_are_not_pulled_unasked(api):
+def testimages_are_not_pulled_unasked(api):
     with pytest.raises(MissingPrerequisite, match="not pulled unasked"):
         SyncSandbox(SandboxSpec(image="arena/no-such-image:1"), Docker)
 
 
 def test_an_image_from_a_dockerfile(api, tmp_path):
-    (tmp_path / "Dockerfile").write_text(f"FROM {_images.base_name()}\nCOPY note /note\nRUN echo built >>/note\n")
+    (tmp_path / "Dockerfile").write_text(f"FROM {images.base_name()}\nCOPY note /note\nRUN echo built >>/note\n")
     (tmp_path / "note").write_text("copied\n")
     lines = []
-    name = _images.build(api, tmp_path, "arena-test/note:1", network="none", say=lines.append)
+    name = images.build(tmp_path, "arena-test/note:1", network="none", say=lines.append)
     try:
         with SyncSandbox(SandboxSpec(image=name), Docker) as sandbox:
             assert sandbox.read("/note") == b"copied\nbuilt\n"
@@ -165,11 +165,11 @@ def test_an_image_from_a_dockerfile(api, tmp_path):
 
 
 def test_a_dockerfile_that_fails_says_where(api, tmp_path):
-    (tmp_path / "Dockerfile").write_text(f"FROM {_images.base_name()}\nRUN no-such-program\n")
+    (tmp_path / "Dockerfile").write_text(f"FROM {images.base_name()}\nRUN no-such-program\n")
     with pytest.raises(UsageError, match="no-such-program: not found"):
-        _images.build(api, tmp_path, "arena-test/fails:1", network="none")
+        images.build(tmp_path, "arena-test/fails:1", network="none")
     with pytest.raises(UsageError, match="no Dockerfile"):
-        _images.build(api, tmp_path / "nowhere", "arena-test/fails:1")
+        images.build(tmp_path / "nowhere", "arena-test/fails:1")
 
 
 def test_an_image_from_an_archive(api, tmp_path):
@@ -177,18 +177,18 @@ def test_an_image_from_an_archive(api, tmp_path):
     (tmp_path / "hello").write_text("hello\n")
     with tarfile.open(tmp_path / "root.tar", "w") as tar:
         tar.add(tmp_path / "hello", "hello")
-    name = _images.import_archive(api, tmp_path / "root.tar", "arena-test/tiny:1")
+    name = images.import_archive(tmp_path / "root.tar", "arena-test/tiny:1")
     try:
         with pytest.raises(SandboxUnavailable, match="bash"):
             SyncSandbox(SandboxSpec(image=name), Docker)
     finally:
         api.remove_image(name, force=True)
     with pytest.raises(UsageError, match="no archive"):
-        _images.import_archive(api, tmp_path / "none.tar", "arena-test/tiny:2")
+        images.import_archive(tmp_path / "none.tar", "arena-test/tiny:2")
 
 
 def test_the_base_image_is_made_once(api):
     said = []
-    assert _images.build_base(api, say=said.append) == _images.base_name()
-    assert said == [f"{_images.base_name()} is there already"]
-    assert _images.base_name(["tree"]) != _images.base_name()
+    assert images.build_base(say=said.append) == images.base_name()
+    assert said == [f"{images.base_name()} is there already"]
+    assert images.base_name(["tree"]) != images.base_name()

@@ -20,8 +20,10 @@ from typing import Any
 
 from arena.core.errors import MissingPrerequisite, SandboxUnavailable, UsageError
 from arena.core.paths import cache_folder
-from arena.sandboxes._docker_engine import SANDBOX, errors_of_ours, missing
+from arena.sandboxes._docker_engine import SANDBOX, client, errors_of_ours, missing
 from arena.sandboxes._root import PATH
+
+__all__ = ["PACKAGES", "base_name", "build", "build_base", "exists", "find", "import_archive"]
 
 REPOSITORY = "arena/base"
 PACKAGES = (
@@ -87,11 +89,10 @@ def exists(api: Any, name: str) -> bool:
     return True
 
 
-def build_base(api: Any, more: Sequence[str] = (), say: Callable[[str], None] = lambda line: None) -> str:
+def build_base(more: Sequence[str] = (), say: Callable[[str], None] = lambda line: None) -> str:
     """See that the engine has the base image; what is there or cached already is not made again.
 
     Args:
-        api: the engine's client.
         more: packages beyond `PACKAGES`.
         say: gets a line about each step.
 
@@ -102,7 +103,7 @@ def build_base(api: Any, more: Sequence[str] = (), say: Callable[[str], None] = 
         MissingPrerequisite: there is no mmdebstrap, or it could not make it.
     """
     name = base_name(more)
-    if exists(api, name):
+    if exists(client(), name):
         say(f"{name} is there already")
         return name
     archive = cache_folder() / "images" / f"{name.replace('/', '-').replace(':', '-')}.tar"
@@ -111,10 +112,10 @@ def build_base(api: Any, more: Sequence[str] = (), say: Callable[[str], None] = 
     else:
         say(f"making a root file system of {len(base_packages(more))} packages of {_release()[0]}")
         _make(archive, base_packages(more))
-    return import_archive(api, archive, name)
+    return import_archive(archive, name)
 
 
-def import_archive(api: Any, archive: Path, name: str) -> str:
+def import_archive(archive: Path, name: str) -> str:
     """Make an image of the archive of a root file system.
 
     Raises:
@@ -125,19 +126,16 @@ def import_archive(api: Any, archive: Path, name: str) -> str:
         raise UsageError(f"There is no archive {str(archive)!r}.")
     repository, _, tag = name.partition(":")
     with errors_of_ours("given its image"):
-        said = api.import_image(str(archive), repository, tag or "latest", changes=list(SETTINGS))
-    if not exists(api, name):
+        said = client().import_image(str(archive), repository, tag or "latest", changes=list(SETTINGS))
+    if not exists(client(), name):
         raise SandboxUnavailable(f"The engine could not make an image of {archive}: {str(said).strip()}")
     return name
 
 
-def build(
-    api: Any, folder: Path, name: str, network: str | None = None, say: Callable[[str], None] = lambda line: None
-) -> str:
+def build(folder: Path, name: str, network: str | None = None, say: Callable[[str], None] = lambda line: None) -> str:
     """Build an image from a folder with a Dockerfile.
 
     Args:
-        api: the engine's client.
         folder: what the build sees.
         name: what the image is called.
         network: what its RUN lines may reach: the engine's own choice, or `none`.
@@ -151,7 +149,7 @@ def build(
     options = {"labels": {SANDBOX: "image"}, "rm": True, "forcerm": True, "decode": True, "network_mode": network}
     lines: list[str] = []
     with errors_of_ours("given its image"):
-        for event in api.build(path=str(folder.resolve()), tag=name, **options):
+        for event in client().build(path=str(folder.resolve()), tag=name, **options):
             text = event.get("stream", event.get("error", "")).strip()
             if text:
                 lines.append(text)
