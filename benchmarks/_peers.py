@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,54 @@ def measure_peer(peer: str, script: str, *arguments: str, minutes: float = 10) -
     if done.returncode != 0:
         raise PeerMissing(f"it failed: {_last_line(done.stderr)}")
     return json.loads(done.stdout.strip().rpartition("\n")[2])
+
+
+class TrlProcess:
+    """TRL, with the packages that it shares with Arena, in a process that answers line by line.
+
+    It lies where `make peers` has put it. A peer that stays alive can be measured in turns with Arena.
+
+    Raises:
+        PeerMissing: it is not there, or the script failed.
+    """
+
+    VERSION = "1.16.0"
+
+    def __init__(self, script: str, *arguments: str) -> None:
+        folder = Path(sys.prefix, "peers", "trl")
+        if not (folder / ".ready").exists():
+            raise PeerMissing("TRL is not installed: make peers")
+        paths = os.pathsep.join([str(folder), str(_SCRIPTS.parents[1])])
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(
+            [sys.executable, str(_SCRIPTS / f"{script}.py"), *arguments],
+            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
+        )
+
+    def ask(self, words: str = "") -> Any:
+        """Send a line; what it prints in answer, as JSON."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(f"{words}\n")
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            self._said.seek(0)
+            raise PeerMissing(f"it failed: {_last_line(self._said.read())}")
+        return json.loads(line)
+
+    def __enter__(self) -> TrlProcess:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._said.close()
 
 
 def _python(peer: str) -> Path:

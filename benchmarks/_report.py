@@ -15,6 +15,10 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
+class CannotMeasure(Exception):
+    """A benchmark has nothing to measure on; the message says what is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One line of the table.

@@ -98,8 +98,8 @@ def plain_attention(network: Any) -> bool:
 class RaggedBatch:
     """Sequences of different lengths that are decoded together."""
 
-    def __init__(self, network: Any, store: PrefixStore, *, max_rows: int, context: int, limit: int) -> None:
-        """Decode at most `max_rows` sequences, of at most `context` ids, in about `limit` bytes."""
+    def __init__(self, network: Any, store: PrefixStore | None, *, max_rows: int, context: int, limit: int) -> None:
+        """Decode at most `max_rows` sequences, of at most `context` ids, in about `limit` bytes; without a store all anew."""
         self._network, self._store = network, store
         self._max_rows, self._context, self._limit = max_rows, context, limit
         self._device = next(network.parameters()).device
@@ -134,14 +134,15 @@ class RaggedBatch:
         """
         first = len(self._rows)
         # The last id is always fed: its logits are wanted.
-        found = [self._store.find(prompt[:-1]) for prompt in prompts]
+        found = [(None, 0) if self._store is None else self._store.find(prompt[:-1]) for prompt in prompts]
         self._reserve(first + len(prompts), max(map(len, prompts)))
         for row, (entry, kept) in enumerate(found, first):
             if entry is not None:
                 for buffer, tensor in zip(self._buffers(), entry.tensors, strict=True):
                     buffer[row, :, :kept] = tensor[:, :kept]
         self._rows += [list(prompt) for prompt in prompts]
-        sources = shared_among(prompts, [kept for _, kept in found])
+        known = [kept for _, kept in found]
+        sources = list(enumerate(known)) if self._store is None else shared_among(prompts, known)
         kept_ids = [kept for _, kept in sources]
         lengths = [len(prompt) - kept for prompt, kept in zip(prompts, kept_ids, strict=True)]
         logits: dict[int, torch.Tensor] = {}
@@ -166,7 +167,7 @@ class RaggedBatch:
         """Take a sequence out; the last one takes its row. With `keep` its keys and values stay for its next turn."""
         last = len(self._rows) - 1
         ids = self._rows[row]
-        if keep:
+        if keep and self._store is not None:
             self._store.add(ids, [buffer[row, :, : len(ids)] for buffer in self._buffers()])
         if row != last:
             for buffer in self._buffers():
@@ -177,7 +178,8 @@ class RaggedBatch:
 
     def clear(self) -> None:
         """Forget everything that was computed, and give the memory back."""
-        self._store.clear()
+        if self._store is not None:
+            self._store.clear()
         self._rows.clear()
         self._slots.capacity = (0, 0)
         for layer in self._cache.layers:
@@ -281,7 +283,7 @@ def agrees(network: Any) -> bool:
     never sampled wrongly.
     """
     prompts, more = [[5, 2, 7, 3, 1, 6, 4], [3, 6, 2]], [4, 5]
-    batch = RaggedBatch(network, PrefixStore(0), max_rows=2, context=64, limit=2**30)
+    batch = RaggedBatch(network, None, max_rows=2, context=64, limit=2**30)
     tolerance = 1e-3 if batch.dtype == torch.float32 else 5e-2
     try:
         with torch.inference_mode():
