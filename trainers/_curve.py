@@ -157,13 +157,14 @@ def in_terminal(shown: Curve, *, width: int = 60, height: int = 9, measure: str 
     """The curve as lines of text: ● where it runs, ░ over its interval; none where there are fewer than two points."""
     if len(shown) < 2:
         return []
+    top = next(bound for bound in (0.1, 0.2, 0.4, 1.0) if bound == 1 or np.nanmax([*shown.mean, *shown.high]) <= bound)
     columns = np.linspace(shown.x[0], shown.x[-1], width)
     mean, low, high = (np.interp(columns, shown.x, values) for values in (shown.mean, shown.low, shown.high))
-    levels = np.round(np.array([mean, np.nan_to_num(low, nan=2), np.nan_to_num(high, nan=-1)]) * (height - 1))
+    levels = np.round(np.array([mean, np.nan_to_num(low, nan=2), np.nan_to_num(high, nan=-1)]) * (height - 1) / top)
     lines = [f" {measure}"]
     for row in range(height - 1, -1, -1):
         cells = ["●" if m == row else "░" if lo <= row <= hi else " " for m, lo, hi in levels.T]
-        tick = f"{row / (height - 1):.2f}" if row in (0, (height - 1) // 2, height - 1) else ""
+        tick = f"{top * row / (height - 1):.2f}" if row in (0, (height - 1) // 2, height - 1) else ""
         lines.append(f"{tick:>5} ┤{''.join(cells).rstrip()}")
     ends = f"{shown.x[0]:g}", f"{shown.x[-1]:g}"
     return [

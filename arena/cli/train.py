@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from arena.cli import _options
-from arena.cli._console import notice, pairs, print_json, say, show
+from arena.cli._console import notice, print_json
+from arena.cli._learned import report, save_plots
 from arena.cli._local import target_here
 from arena.cli._progress import ProgressLine
 from arena.core.errors import MissingPrerequisite, UsageError
@@ -174,7 +175,7 @@ def _run(training: Training, as_json: bool) -> int:
     if not training.ranks.first:
         return 130 if interrupts.happened else 0
     complete = training.done == training.config.steps
-    plots = _plots(training)
+    plots = save_plots(training)
     if as_json:
         print_json(
             {
@@ -186,64 +187,8 @@ def _run(training: Training, as_json: bool) -> int:
             }
         )
     else:
-        _report(training, complete, plots)
+        report(training, complete, plots)
     return 130 if interrupts.happened else 0
-
-
-def _plots(training: Training) -> list[Path]:
-    """The learning curve as figures in the run folder; none where matplotlib is missing or there is nothing to draw."""
-    from arena.trainers._curve import curve, figure, save_figure
-
-    lines, config = training.metrics.lines, training.config
-    held_out, sampled = curve(lines, label="held-out tasks, 95 % interval"), curve(lines, "sampled", label="training")
-    front, behind = ([held_out], [sampled]) if len(held_out) else ([sampled], [])
-    if not any(map(len, front)):
-        return []
-    measure = "success" if len(held_out) else "success on training tasks, 95 % interval"
-    try:
-        drawn = figure(front, behind=behind, title=f"{config.algorithm} on {config.env}", measure=measure)
-    except MissingPrerequisite as error:
-        notice(f"! {error}")
-        return []
-    return save_figure(drawn, training.folder / "curve")
-
-
-def _report(training: Training, complete: bool, plots: list[Path]) -> None:
-    """The learning curve, before and after on held-out tasks, and what to type next."""
-    from rich.table import Table
-
-    from arena.trainers._curve import curve, in_terminal
-
-    folder, evaluations = training.folder, training.metrics.evaluations
-    if evaluations:
-        for line in in_terminal(curve(training.metrics.lines), measure="success on held-out tasks"):
-            say(line)
-        number = evaluations[0]["eval"]["success"]["n"]
-        table = Table(title=f"{training.config.env}, {number} held-out tasks", title_justify="left")
-        for name in ("", "success, 95 %", "score, 95 %", "turns"):
-            table.add_column(name, justify="left" if not name else "right")
-        first, last = evaluations[0], evaluations[-1]
-        for name, found in {"before": first, f"after step {last['step']}": last}.items():
-            held_out = found["eval"]
-            turns = held_out["turns"]
-            shown = "–" if turns is None else f"{turns:.1f}"
-            table.add_row(name, _interval(held_out["success"]), _interval(held_out["score"]), shown)
-        show(table)
-    say()
-    following = {"evaluate it": f"arena eval {training.config.env} -a {training.config.agent} -m {folder / 'model'}"}
-    if not complete:
-        following = {"go on": f"arena train --resume {folder}"}
-    pairs({**following, "read its episodes": f"arena replay {folder}", "metrics": str(folder / "metrics.jsonl")})
-    if plots:
-        pairs({"learning curve": str(plots[0])})
-
-
-def _interval(estimate: dict[str, Any]) -> str:
-    if estimate["mean"] is None:
-        return "–"
-    if estimate["low"] is None:
-        return f"{estimate['mean']:.3f}"
-    return f"{estimate['mean']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
 
 class _Interrupts:

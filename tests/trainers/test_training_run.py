@@ -76,6 +76,9 @@ def test_two_steps_through_the_command_line(tiny_model, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "before" in said
     assert "after step 2" in said
+    assert " success on held-out tasks\n 1.00 ┤" in said
+    assert f"learning curve     {run / 'curve.png'}" in said
+    assert (run / "curve.svg").exists()
     with open_run(run) as opened:
         assert len(opened.rows()) == 2 * 2 * 2
         assert {row.key.step for row in opened.rows()} == {1, 2}
