@@ -53,12 +53,8 @@ class Fit:
         self._hidden: Tensor | None = None
 
     @contextlib.contextmanager
-    def watching(self, network: Any = None) -> Iterator[None]:
-        """Within the block, a forward pass of the policy keeps the hidden states that the heads read.
-
-        Args:
-            network: whose pass; that of the policy's `learner` unless told.
-        """
+    def watching(self) -> Iterator[None]:
+        """Within the block, the policy's forward pass that trains keeps the hidden states that the heads read."""
         if self.critic.trunk is not None:
             yield
             return
@@ -67,7 +63,7 @@ class Fit:
         def keep(module: Any, given: Any, output: Any) -> None:
             self._hidden = output.last_hidden_state
 
-        hook = trunk_of(self.policy.learner if network is None else network).register_forward_hook(keep)
+        hook = trunk_of(self.policy.learner).register_forward_hook(keep)
         try:
             yield
         finally:
@@ -148,19 +144,16 @@ class Fit:
         """The hidden states of sequences, padded on the right (B, L, H)."""
         import torch
 
+        from arena.agents.models.critic import hidden_states, trunk_of
+
         shape = (len(sequences), max(map(len, sequences)))
         ids = torch.full(shape, self.policy.tokenizer.pad_token_id or 0)
         attention = torch.zeros(shape, dtype=torch.long)
         for row, one in enumerate(sequences):
             ids[row, : len(one)], attention[row, : len(one)] = torch.from_numpy(np.asarray(one)), 1
         ids, attention = ids.to(self.policy.device), attention.to(self.policy.device)
-        if self.critic.trunk is not None:
-            return self.critic.hidden(ids, attention)
-        with self.watching(self.policy.network):
-            self.policy.network(input_ids=ids, attention_mask=attention, use_cache=False)
-        assert self._hidden is not None
-        hidden, self._hidden = self._hidden, None
-        return hidden
+        trunk = self.critic.trunk if self.critic.trunk is not None else trunk_of(self.policy.network)
+        return hidden_states(trunk, ids, attention)
 
     def accumulate(self) -> None:
         """Take in the gradients of a backward pass."""

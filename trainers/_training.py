@@ -220,7 +220,7 @@ class Training:
                 rounds=rounds,
             )
 
-        with self._timed("sample"), self._saved_if_it_fails(step):
+        with self.timed("sample"), self._saved_if_it_fails(step):
             collected = self._sampler.gather(step, gather)
             kept, stale = self._sampler.fresh(collected.kept, step)
             if algorithm(self.config.algorithm).ratio:
@@ -281,20 +281,20 @@ class Training:
             fitting=fitting,
         )
         self._smoothing.begin(step)
-        with self._timed("update"), self.policy.updating(f"step-{step}"):
+        with self.timed("update"), self.policy.updating(f"step-{step}"):
             self._show("updating")
             yield update
         self._smoothing.end(self.ranks)
         self._line |= {**update.metrics(), **differing}
         if config.sampler is not None:
-            with self._timed("push"):
+            with self.timed("push"):
                 self._sampler.publish(f"step-{step}")
 
     def finish(self, step: int) -> None:
         """Log the step, evaluate and save where it is time."""
         config, line = self.config, self._line
         if config.eval_every and (step % config.eval_every == 0 or step == config.steps):
-            with self._timed("evaluate"):
+            with self.timed("evaluate"):
                 line["eval"] = self.evaluate(step)
         line["rates"] = rates(line)
         self._tracker.log(self.metrics.add(line))
@@ -369,7 +369,8 @@ class Training:
             raise
 
     @contextlib.contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
+    def timed(self, what: str) -> Iterator[None]:
+        """Count the time of the block among the step's `seconds`."""
         begun = time.perf_counter()
         yield
         self._line["seconds"][what] = self._line["seconds"].get(what, 0.0) + time.perf_counter() - begun

@@ -14,8 +14,9 @@ PPO: Schulman et al. 2017 (arXiv 1707.06347). What t counts is the `unit`:
 
 V is read where the prompt of a turn ends, or at the token before each sampled one, so it knows nothing
 that comes later. What reads it is the `critic`:
-- `copy`: a copy of the policy's trunk that trains on its own. The default: a new head is wrong by as
-  much as the returns, and in a small model these gradients move the trunk more than the policy's own.
+- `copy`: a copy of the policy's trunk that trains on its own. The default: however wrong it is, fitting
+  it cannot move the policy, it may learn at a rate of its own, and a warm-up fits all of it, not only a
+  head. Of a small model this costs little.
 - `shared`: the policy's trunk, moved by both losses; half the memory and no second pass. The default
   with adapters, where a copy would cost what they save.
 - `head`: the policy's trunk, moved by the policy's loss alone.
@@ -31,9 +32,9 @@ the agent would have, and V is read there; it is 0 where that does not fit the m
 the policy could not have gone on. With gamma = 1 such a turn limit costs nothing, so nothing says
 hurry: take gamma < 1 where time should count. The critic learns values in a unit measured on the first
 step's returns, so that its loss, `value_clip` and `value_coefficient` mean the same whatever the rewards.
-Turn ends are the table's; RAGEN infers them from
-rewards, which merges a turn without reward into the next and fails on an episode without any.
-Advantages on tokens of the environment are 0 (verl leaves a value there that its masks ignore).
+Turn ends are the table's; RAGEN infers them from rewards, which merges a turn without reward into the
+next and fails on an episode without any. Advantages on tokens of the environment are 0 (verl leaves a
+value there that its masks ignore).
 """
 
 from __future__ import annotations
@@ -192,13 +193,9 @@ def train(training: Training, config: Config) -> None:
         episodes = training.collect(step)
         table = training.table(episodes)
         critic.measure(turn_returns(table, config.gamma)[table.scored])
-        table = with_values(
-            table,
-            critic,
-            episodes,
-            budget=training.config.pass_tokens,
-            make_agent=training.make_agent if config.bootstrap else None,
-        )
+        with training.timed("values"):
+            make_agent = training.make_agent if config.bootstrap else None
+            table = with_values(table, critic, episodes, budget=training.config.pass_tokens, make_agent=make_agent)
         credit, values, targets = _on_tokens(table, *advantages(table, config), config)
         columns = {"values": critic.in_unit(values), "returns": critic.in_unit(targets)}
         fitting = Fitting(critic, columns, frozen=step <= config.critic_warmup)

@@ -123,16 +123,7 @@ class Critic(nn.Module):  # type: ignore[misc]
             attention: 1 on tokens and 0 on padding (B, L).
         """
         assert self.trunk is not None, "the hidden states are the policy's"
-        given = {"input_ids": ids, "attention_mask": attention}
-        known = inspect.signature(self.trunk.forward).parameters
-        if "use_cache" in known:
-            given["use_cache"] = False
-        # RoBERTa and its kin number positions from the ids, beginning after their padding's own.
-        own = hasattr(getattr(self.trunk, "embeddings", None), "create_position_ids_from_input_ids")
-        if "position_ids" in known and not own:
-            given["position_ids"] = (attention.cumsum(-1) - 1).clamp(min=0)
-        states: Tensor = self.trunk(**given).last_hidden_state
-        return states
+        return hidden_states(self.trunk, ids, attention)
 
     def values(self, ids: Tensor, attention: Tensor, head: str = "value") -> Tensor:
         """The value after each token, by a head: (B, L), and (B, L, outputs) where it has several."""
@@ -196,6 +187,20 @@ def tokenizer_digest(tokenizer: Any) -> str:
     """SHA-256 of a tokenizer's vocabulary: with equal digests ids mean the same tokens."""
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: (entry[1], entry[0]))
     return hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest()
+
+
+def hidden_states(trunk: Any, ids: Tensor, attention: Tensor) -> Tensor:
+    """The last hidden states of a trunk (B, L, H), for ids padded on either side; see `Critic.hidden`."""
+    given = {"input_ids": ids, "attention_mask": attention}
+    known = inspect.signature(trunk.forward).parameters
+    if "use_cache" in known:
+        given["use_cache"] = False
+    # RoBERTa and its kin number positions from the ids, beginning after their padding's own.
+    own = hasattr(getattr(trunk, "embeddings", None), "create_position_ids_from_input_ids")
+    if "position_ids" in known and not own:
+        given["position_ids"] = (attention.cumsum(-1) - 1).clamp(min=0)
+    states: Tensor = trunk(**given).last_hidden_state
+    return states
 
 
 def trunk_of(network: Any) -> Any:
@@ -283,4 +288,14 @@ def _head_weights(path: Path) -> dict[str, Tensor]:
         raise UsageError(f"The critic {path} is damaged: heads.safetensors cannot be read ({error}).") from error
 
 
-__all__ = ["Critic", "HeadOptions", "ValueHead", "is_critic", "small_trunk", "tokenizer_digest", "trunk_of"]
+__all__ = [
+    "Critic",
+    "HeadOptions",
+    "ValueHead",
+    "hidden_states",
+    "is_critic",
+    "load_trunk",
+    "small_trunk",
+    "tokenizer_digest",
+    "trunk_of",
+]

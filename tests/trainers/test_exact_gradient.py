@@ -175,6 +175,26 @@ def test_grpo_with_std_climbs_the_probability_of_beating_an_opponent():
     assert np.abs(found - EXACT).max() > 0.01
 
 
+def test_ppo_cut_off_with_the_exact_value_after_it_loses_nothing():
+    """A turn limit that bootstraps gives the turns before it their exact gradient; one that ends there does not."""
+    exact = np.zeros(2)
+    for one in ALL:
+        after = np.cumsum(one.rewards[::-1])[::-1][:2]
+        exact += one.probability * (after[:, None] * one.scores[:2]).sum(0)
+    found = {"bootstrap": np.zeros(2), "end": np.zeros(2)}
+    for one in ALL:
+        turns = min(len(one.states), 2)
+        cut = len(one.states) > 2
+        table = TurnTable.of(episode=[0] * turns, reward=one.rewards[:turns], truncated=[False] * (turns - 1) + [cut])
+        values = np.array([value(state, turn) for turn, state in enumerate(one.states[:turns])])
+        for name, final in (("bootstrap", value(one.states[2], 2) if cut else np.nan), ("end", np.nan)):
+            config = ppo.Config(lam=0.7, whiten=False)
+            credit, _ = ppo.advantages(table.with_values(values, np.array([final])), config)
+            found[name] += one.probability * (credit[:, None] * one.scores[:turns]).sum(0)
+    np.testing.assert_allclose(found["bootstrap"], exact, atol=1e-12)
+    assert np.abs(found["end"] - exact).max() > 0.01
+
+
 def test_a_wrong_value_biases_ppo_the_more_the_smaller_lam():
     found = [ppo_with(lambda table: table.value + table.turn, lam) for lam in (0.0, 0.5, 1.0)]
     found = [np.abs(expectation(estimate, 1) - EXACT).max() for estimate in found]

@@ -86,8 +86,13 @@ def fit_of(policy, spec="small:hidden=32", **options):
     return Fit(critic, policy, detach=detach, **options)
 
 
-@pytest.mark.parametrize("critic", ["small:hidden=32", "copy", "shared", "head"])
-@pytest.mark.parametrize("spec", AGENTS.values(), ids=AGENTS)
+@pytest.mark.parametrize(
+    ("spec", "critic"),
+    [
+        *((spec, "small:hidden=32") for spec in AGENTS.values()),
+        *((AGENTS["whole"], name) for name in ("copy", "shared")),
+    ],
+)
 def test_a_turn_is_valued_where_its_prompt_ends(policy, spec, critic):
     """Read one token later, a value would know the answer; in another turn's place it would judge another state."""
     episodes, fit = play(policy, spec), fit_of(policy, critic)
