@@ -2,16 +2,17 @@
 
     from arena.sandboxes import SandboxSpec, SyncSandbox, choose_back_end
 
-`Sandbox` is the interface, `Docker` the full back end, `Bubblewrap` the one that needs no daemon; `choose_back_end` finds
-the one for this machine. `SyncSandbox` is a synchronous face for any of them, `Pool` keeps some ready.
+`Sandbox` is the interface, `Docker` the full back end, `Bubblewrap` the one that needs no daemon; `choose_back_end`
+finds the one for this machine. `SyncSandbox` is a synchronous face for any of them, `Pool` keeps some ready.
 """
 
 from arena.core.errors import SandboxUnavailable
 from arena.sandboxes._choice import choose_back_end
+from arena.sandboxes._network import Network
 from arena.sandboxes._pool import Pool
 from arena.sandboxes.bubblewrap import Bubblewrap
 from arena.sandboxes.docker import Docker
-from arena.sandboxes.facade import SyncSandbox, SyncShell
+from arena.sandboxes.facade import SyncPool, SyncSandbox, SyncShell
 from arena.sandboxes.interface import (
     Capabilities,
     Download,
@@ -29,6 +30,7 @@ __all__ = [
     "Docker",
     "Download",
     "ExecResult",
+    "Network",
     "Pool",
     "Sandbox",
     "SandboxSpec",
@@ -36,6 +38,7 @@ __all__ = [
     "Shell",
     "Snapshot",
     "Stats",
+    "SyncPool",
     "SyncSandbox",
     "SyncShell",
     "choose_back_end",

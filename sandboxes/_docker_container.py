@@ -21,6 +21,8 @@ MASKED = (
     "/sys/firmware",
     "/sys/kernel",
 )
+NOWHERE = "192.0.2.1"
+"""Where questions for names outside of the sandbox's network go: an address that nobody has (RFC 5737)."""
 READ_ONLY = tuple(f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger"))
 
 
@@ -40,11 +42,13 @@ def folders(spec: SandboxSpec) -> dict[str, str]:
     number = _root.user_id(spec.user)
     mine = f"uid={number},gid={number},mode=755"
     options = f"exec,nosuid,nodev,size={spec.disk}"
-    places = dict.fromkeys(WORLD, f"{options},mode=1777") | {INSIDE: f"nosuid,nodev,size={spec.disk},mode=755"}
+    places = dict.fromkeys(WORLD, f"{options},mode=1777") | dict.fromkeys(
+        (INSIDE, *spec.read_only), f"{options},mode=755"
+    )
     return places | dict.fromkeys((_root.home(spec.user), *spec.folders), f"{options},{mine}")
 
 
-def arguments(api: Any, spec: SandboxSpec, *, image: str, holder: str, network: str) -> dict[str, Any]:
+def arguments(api: Any, spec: SandboxSpec, *, image: str, holder: str) -> dict[str, Any]:
     """For `create_container`."""
     from docker.types import LogConfig, Ulimit
 
@@ -58,7 +62,8 @@ def arguments(api: Any, spec: SandboxSpec, *, image: str, holder: str, network: 
         mem_limit=spec.memory,
         memswap_limit=spec.memory,
         nano_cpus=round(spec.cpus * 1e9) if spec.cpus else None,
-        network_mode=network,
+        network_mode=spec.network,
+        dns=[NOWHERE] if spec.network != "none" else None,
         pids_limit=spec.processes + SPARE_PROCESSES,
         read_only=True,
         runtime=spec.runtime,
@@ -79,6 +84,16 @@ def arguments(api: Any, spec: SandboxSpec, *, image: str, holder: str, network: 
         "hostname": "sandbox",
         "labels": labels(holder),
         "stdin_open": True,
+        "networking_config": _networking(api, spec),
         "user": user(spec.user, spec),
         "working_dir": spec.folders[0],
     }
+
+
+def _networking(api: Any, spec: SandboxSpec) -> dict[str, Any] | None:
+    if spec.network == "none" or not spec.name:
+        return None
+    networking: dict[str, Any] = api.create_networking_config(
+        {spec.network: api.create_endpoint_config(aliases=[spec.name])}
+    )
+    return networking

@@ -102,6 +102,14 @@ def packed(source: Path) -> Iterator[Path]:
         yield archive
 
 
+def copy_readable(source: Path, target: Path) -> None:
+    """Copy a folder of the host so that everybody may read it; links stay links."""
+    shutil.copytree(source, target, symlinks=True)
+    for path in (target, *target.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
 @contextmanager
 def spool() -> Iterator[BinaryIO]:
     """A temporary file for an archive on its way out."""

@@ -46,8 +46,12 @@ def etc(spec: SandboxSpec) -> dict[str, str]:
     }
 
 
-def arguments(spec: SandboxSpec, control: Path, root: Path) -> list[str]:
-    """Everything between `bwrap` and the program; the files of `etc` lie in `control`/etc."""
+def arguments(spec: SandboxSpec, control: Path, root: Path, given: Iterable[Path] = ()) -> list[str]:
+    """Everything between `bwrap` and the program.
+
+    The files of `etc` lie in `control`/etc, the folders that the spec has it read in `given`.
+    """
+    folders = zip(given, spec.read_only, strict=True)
     number = str(user_id(spec.user))
     return [
         *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup"),
@@ -60,6 +64,7 @@ def arguments(spec: SandboxSpec, control: Path, root: Path) -> list[str]:
         *_masks(),
         *_writable(spec),
         *("--ro-bind", str(control), INSIDE),
+        *(word for path, place in folders for word in ("--ro-bind", str(path), place)),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", spec.folders[0]),
     ]
 

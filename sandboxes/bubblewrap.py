@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Self
 
 from arena.core.errors import SandboxUnavailable, UsageError
-from arena.sandboxes import _bwrap_shell, _cgroups, _held, _jobs, _root, _seccomp
+from arena.sandboxes import _bwrap_shell, _cgroups, _files, _held, _jobs, _root, _seccomp
 from arena.sandboxes._bwrap import Bwrap, check_bwrap, draw_user
 from arena.sandboxes._bwrap_shell import BubblewrapShell
 from arena.sandboxes._channels import Capture, ControlFolder
@@ -57,6 +57,9 @@ class Bubblewrap(Supervised):
         """See `Sandbox.create`."""
         if spec.image is not None and not Path(spec.image).is_dir():
             raise UsageError(f"The image of a bubblewrap sandbox is a folder with a root file system: {spec.image!r}.")
+        if spec.network != "none":
+            raise UsageError(f"A bubblewrap sandbox has no network; {spec.network!r} takes Docker.")
+        spec.check_read_only()
         _once_per_program()
         sandbox = cls(spec)
         try:
@@ -167,7 +170,10 @@ class Bubblewrap(Supervised):
             (self._folder.path / "groups").write_text("\n".join(map(str, self._group.folders.values())))
         except OSError as error:
             raise SandboxUnavailable(f"The sandbox's control group could not be made: {error}") from error
-        arguments = _root.arguments(self.spec, control, Path(self.spec.image or "/"))
+        given = [self._folder.path / f"given-{number}" for number in range(len(self.spec.read_only))]
+        for folder, source in zip(given, self.spec.read_only.values(), strict=True):
+            await asyncio.to_thread(_files.copy_readable, Path(source), folder)
+        arguments = _root.arguments(self.spec, control, Path(self.spec.image or "/"), given)
         program = ["bash", "--norc", "--noprofile", supervisor]
         await self._bwrap.start(arguments, program, user, self._group.enter)
 

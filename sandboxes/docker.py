@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from arena.core.errors import MissingPrerequisite, SandboxUnavailable
-from arena.sandboxes import _docker_container, _docker_engine, _docker_orphans, _held, images
+from arena.sandboxes import _docker_container, _docker_engine, _docker_orphans, _files, _held, images
 from arena.sandboxes._dialogue import READY, Dialogue
 from arena.sandboxes._docker_engine import TIME_TO_LIVE, call
 from arena.sandboxes._docker_exec import BOOT, CommandStreams, ContainerJob, command_script
@@ -54,7 +54,8 @@ class Docker(Supervised):
         self.seen = Seen(0, frozenset())
         """What the supervisor saw last."""
         self._api = _docker_engine.client()
-        self._container = ""
+        self.container = ""
+        """The engine's number for it; empty where there is none."""
         self._folder = _held.HeldFolder("container")
         self._attached: Attached | None = None
         self._dialogue = Dialogue(self._write)
@@ -63,6 +64,7 @@ class Docker(Supervised):
     @classmethod
     async def create(cls, spec: SandboxSpec) -> Self:
         """See `Sandbox.create`."""
+        spec.check_read_only()
         await asyncio.to_thread(_once_per_engine, _docker_engine.client())
         sandbox = cls(spec)
         try:
@@ -94,7 +96,7 @@ class Docker(Supervised):
             system_calls="a list of refused calls"
             if any("seccomp" in word for word in info["SecurityOptions"])
             else "",
-            networks=("none",),
+            networks=("none", "internal", "allow-list"),
             users=True,
         )
 
@@ -155,7 +157,7 @@ class Docker(Supervised):
         return job
 
     def _attach(self, user: str) -> Any:
-        made = self._api.exec_create(self._container, list(BOOT), stdin=True, stdout=True, stderr=True, user=user)
+        made = self._api.exec_create(self.container, list(BOOT), stdin=True, stdout=True, stderr=True, user=user)
         return self._api.exec_start(made["Id"], socket=True)
 
     async def put(self, path: str, content: bytes | Path) -> None:
@@ -208,9 +210,9 @@ class Docker(Supervised):
     async def freeze(self, frozen: bool) -> None:
         """By the engine."""
         if frozen:
-            await call("paused", self._api.pause, self._container)
+            await call("paused", self._api.pause, self.container)
         else:
-            await call("resumed", self._api.unpause, self._container)
+            await call("resumed", self._api.unpause, self.container)
 
     def new_shell(self) -> DockerShell:
         """See `Supervised.new_shell`."""
@@ -219,7 +221,7 @@ class Docker(Supervised):
     def stats(self) -> Stats:
         """See `Sandbox.stats`."""
         with _docker_engine.errors_of_ours("asked"):
-            found = self._api.stats(self._container, stream=False, one_shot=True)
+            found = self._api.stats(self.container, stream=False, one_shot=True)
         memory, usage = found.get("memory_stats", {}), found.get("cpu_stats", {}).get("cpu_usage", {})
         return Stats(
             found.get("pids_stats", {}).get("current"),
@@ -238,8 +240,8 @@ class Docker(Supervised):
             self.forget(job)
         if self._attached:
             self._attached.close()
-        if self._container:
-            container, self._container = self._container, ""
+        if self.container:
+            container, self.container = self.container, ""
             with contextlib.suppress(SandboxUnavailable):  # the engine is gone, and the container with it
                 await call("removed", _docker_orphans.remove_container, self._api, container)
         self._folder.release()
@@ -248,14 +250,14 @@ class Docker(Supervised):
         spec, api = self.spec, self._api
         image = await call("made", images.find, api, spec.image, spec.pull)
         holder = str(self._folder.path)
-        arguments = _docker_container.arguments(api, spec, image=image, holder=holder, network="none")
+        arguments = _docker_container.arguments(api, spec, image=image, holder=holder)
         made = await call("made", api.create_container, **arguments)
-        self._container = made["Id"]
+        self.container = made["Id"]
         streams = {"stdin": 1, "stdout": 1, "stderr": 0, "stream": 1}
-        wrapped = await call("made", api.attach_socket, self._container, params=streams)
+        wrapped = await call("made", api.attach_socket, self.container, params=streams)
         self._attached = Attached(wrapped, self._heard, self._hung_up)
         ready = self._dialogue.expect(READY)
-        await call("started", api.start, self._container)
+        await call("started", api.start, self.container)
         supervisor = Path(__file__).with_name("supervisor.sh").read_text(encoding="utf-8")
         self._write(f"life={TIME_TO_LIVE}\n{supervisor}\0".encode())
         await asyncio.wait((ready,), timeout=START_SECONDS)
@@ -263,6 +265,17 @@ class Docker(Supervised):
             raise SandboxUnavailable(
                 f"The container started, but not its supervisor: is there bash, coreutils, tar and find in {image!r}?"
             )
+
+        for place, source in spec.read_only.items():
+            await self._give(Path(source), place)
+
+    async def _give(self, source: Path, place: str) -> None:
+        """Unpack a folder of this machine where only root may write."""
+        with _files.packed(source) as archive:
+            argv = ("sh", "-c", 'tar -C "$1" -xf - --no-same-owner && chmod -R a+rX "$1"', "sh", place)
+            done = await self._run(self._command(argv, archive, user="root"))
+        if done.exit_code:
+            raise SandboxUnavailable(f"{source} could not be brought into the sandbox: {done.error_text.strip()}")
 
     def _write(self, line: bytes) -> None:
         if self._attached:
@@ -288,7 +301,7 @@ class Docker(Supervised):
             self._lost = f"its supervisor did not answer within {END_SECONDS:g} s"
             return
         try:
-            self.ended = await call("asked", _docker_orphans.was_out_of_memory, self._api, self._container)
+            self.ended = await call("asked", _docker_orphans.was_out_of_memory, self._api, self.container)
         except SandboxUnavailable as error:
             self._lost = f"the Docker engine went away ({error})"
         if not self.ended:

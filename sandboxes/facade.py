@@ -9,12 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from arena.sandboxes._pool import Pool
 from arena.sandboxes.bubblewrap import Bubblewrap
 from arena.sandboxes.interface import Download, ExecResult, Sandbox, SandboxSpec, Shell, Snapshot, Stats
 
-__all__ = ["SyncSandbox", "SyncShell"]
+__all__ = ["SyncPool", "SyncSandbox", "SyncShell"]
 
 T = TypeVar("T")
 
@@ -33,6 +34,14 @@ class SyncSandbox:
             self.inner = self._portal.call(back_end.create, spec or SandboxSpec())
             stack.callback(self._portal.call, self.inner.close)
             self._stack = stack.pop_all()
+
+    @classmethod
+    def _of(cls, inner: Sandbox, portal: BlockingPortal) -> Self:
+        """A face for a sandbox that lives in the loop of `portal`, which outlives it."""
+        self = cls.__new__(cls)
+        self.inner, self._portal, self._stack = inner, portal, ExitStack()
+        self._stack.callback(portal.call, inner.close)
+        return self
 
     def exec(self, command: str | Sequence[str], **options: Any) -> ExecResult:
         """As `Sandbox.exec`."""
@@ -109,3 +118,35 @@ class SyncShell:
     def close(self) -> None:
         """As `Shell.close`."""
         self._wait(self.inner.close)
+
+
+class SyncPool:
+    """A `Pool` for threads: `take` brings a `SyncSandbox`. Arguments are those of `Pool`, with no preparation."""
+
+    def __init__(self, back_end: type[Sandbox], spec: SandboxSpec | None = None, **options: Any) -> None:
+        with ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal())
+            self.inner = self._portal.call(partial(self._make, back_end, spec, **options))
+            stack.callback(self._portal.call, self.inner.close)
+            self._portal.call(self.inner.fill)
+            self._stack = stack.pop_all()
+
+    def take(self) -> SyncSandbox:
+        """As `Pool.take`; to be closed before the pool is."""
+        return SyncSandbox._of(self._portal.call(self.inner.take), self._portal)
+
+    def close(self) -> None:
+        """As `Pool.close`."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @staticmethod
+    async def _make(back_end: type[Sandbox], spec: SandboxSpec | None, **options: Any) -> Pool:
+        return Pool(back_end, spec, **options)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import BinaryIO, ClassVar, Literal, Self
+from typing import BinaryIO, ClassVar, Self
 
 from arena.core.errors import UsageError
 from arena.sandboxes import _files
@@ -38,12 +38,16 @@ class SandboxSpec:
     """What the sandbox's root is made of, in the back end's terms; None for the back end's default."""
     folders: tuple[str, ...] = ("/work",)
     """The work folders: empty at the start, writable, kept by snapshots. Commands start in the first."""
+    read_only: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """What commands can read and not change: place in the sandbox -> folder of this machine, copied at the start."""
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Environment variables of every command; nothing of the host's environment is handed on."""
     user: str = "agent"
     """Who the commands run as; `root` is a root without any capability."""
-    network: Literal["none"] = "none"
-    """`none`: a loopback interface of its own and nothing else."""
+    network: str = "none"
+    """`none`: a loopback interface of its own and nothing else; or the name of a `Network` (Docker only)."""
+    name: str = ""
+    """Under which name other sandboxes of its network reach it."""
     pull: bool = False
     """Whether an image that the engine does not have may be pulled from a registry. Docker only."""
     runtime: str | None = None
@@ -73,12 +77,19 @@ class SandboxSpec:
             raise UsageError(f"{self.user!r} cannot be a user's name: lower-case letters, digits, '_' and '-', please.")
         if not self.folders:
             raise UsageError("SandboxSpec.folders is empty: a sandbox needs at least one work folder.")
-        for folder in self.folders:
+        for folder in (*self.folders, *self.read_only):
             normal = folder.startswith("/") and posixpath.normpath(folder) == folder and folder != "/"
             if not normal or any(folder == place or folder.startswith(f"{place}/") for place in RESERVED):
                 raise UsageError(
-                    f"{folder!r} cannot be a work folder: it must be an absolute path outside of {', '.join(RESERVED)}."
+                    f"{folder!r} cannot be a folder of the sandbox's own: it must be an absolute path outside of "
+                    f"{', '.join(RESERVED)}."
                 )
+
+    def check_read_only(self) -> None:
+        """Raise UsageError where a folder to read is not there."""
+        for source in self.read_only.values():
+            if not Path(source).is_dir():
+                raise UsageError(f"SandboxSpec.read_only names {source!r}, which is no folder of this machine.")
 
 
 @dataclass(frozen=True)

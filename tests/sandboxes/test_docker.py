@@ -35,7 +35,7 @@ def containers(api):
 
 def test_a_container_is_hardened(api, box):
     """Each of these is one line that a refactoring could lose."""
-    found = api.inspect_container(box.inner._container)
+    found = api.inspect_container(box.inner.container)
     host, config = found["HostConfig"], found["Config"]
     assert (host["NetworkMode"], host["CapDrop"], host["ReadonlyRootfs"]) == ("none", ["ALL"], True)
     assert "no-new-privileges" in host["SecurityOpt"]
@@ -79,7 +79,7 @@ CRASH = """
 import os, signal
 from arena.sandboxes import Docker, SandboxSpec, SyncSandbox
 box = SyncSandbox(SandboxSpec(processes=16, memory=64 << 20, disk=1 << 20), Docker)
-print(box.inner._container, flush=True)
+print(box.inner.container, flush=True)
 if "paused" in os.sys.argv:
     box.pause()
 os.kill(os.getpid(), signal.SIGKILL)
@@ -108,7 +108,7 @@ def test_what_a_dead_program_left_is_swept_up(api, box):
     assert container in containers(api)
     assert Docker.cleanup_orphans() == 1
     assert container not in containers(api)
-    assert box.inner._container in containers(api)
+    assert box.inner.container in containers(api)
 
 
 def test_closing_leaves_nothing(api):
@@ -124,7 +124,7 @@ def test_closing_leaves_nothing(api):
 def test_a_container_that_somebody_removes_is_no_result(api):
     """That must never be scored as what the command did."""
     with SyncSandbox(SPEC, Docker) as sandbox:
-        api.kill(sandbox.inner._container)
+        api.kill(sandbox.inner.container)
         with pytest.raises(SandboxUnavailable, match="no command did that"):
             sandbox.exec("echo")
 

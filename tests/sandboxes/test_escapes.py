@@ -125,7 +125,7 @@ def uid_of(pid):
 def test_the_user_is_nobody_on_the_host(box):
     """Root on the host would own files there; whoever gets out must not."""
     if box.inner.kind == "docker":
-        assert uid_of(box.inner._api.inspect_container(box.inner._container)["State"]["Pid"]) == 1000
+        assert uid_of(box.inner._api.inspect_container(box.inner.container)["State"]["Pid"]) == 1000
         return
     uid = uid_of(box.inner._bwrap.child)
     assert uid == os.geteuid() if os.geteuid() else uid > 1_000_000_000

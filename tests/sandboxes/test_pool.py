@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from arena.core.errors import UsageError
-from arena.sandboxes import Pool, SandboxSpec, SandboxUnavailable
+from arena.sandboxes import Pool, SandboxSpec, SandboxUnavailable, SyncPool
 
 SPEC = SandboxSpec(processes=32, memory=64 << 20, disk=4 << 20, timeout=20)
 
@@ -78,3 +78,11 @@ def test_a_pool_that_cannot_make_any_says_why(back_end):
     asyncio.run(play())
     with pytest.raises(UsageError, match="at least one"):
         Pool(back_end, SPEC, size=0)
+
+
+def test_threads_share_a_pool(back_end):
+    with SyncPool(back_end, SPEC, size=1) as pool:
+        with pool.take() as first, pool.take() as second:
+            first.write("x", "1")
+            assert second.exec("ls").text == ""
+        first.close()

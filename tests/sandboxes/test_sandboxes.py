@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -216,6 +217,22 @@ def test_trees_there_and_back(box, tmp_path):
     assert os.access(tmp_path / "target/a/run.sh", os.X_OK)
     assert box.download("tree/a/run.sh", tmp_path / "one").files == 1
     assert (tmp_path / "one/run.sh").read_text() == "echo ran"
+
+
+def test_folders_to_read_cannot_be_changed(back_end, tmp_path):
+    """Tests that grade what an agent wrote lie in one: whoever could change them would grade himself."""
+    (tmp_path / "deep").mkdir(mode=0o700)
+    (tmp_path / "deep" / "test.sh").write_text("echo graded\n")
+    (tmp_path / "deep" / "test.sh").chmod(0o700)
+    with SyncSandbox(replace(SPEC, read_only={"/tests": str(tmp_path)}), back_end) as sandbox:
+        assert sandbox.exec(["/tests/deep/test.sh"]).exit_code != 127
+        assert sandbox.exec("bash /tests/deep/test.sh").text == "graded\n"
+        attempts = "echo x >/tests/new; echo x >/tests/deep/test.sh; rm -rf /tests/deep; chmod -R 777 /tests"
+        assert sandbox.exec(attempts).exit_code != 0
+        assert sandbox.exec("ls -R /tests; cat /tests/deep/test.sh").text.endswith("test.sh\necho graded\n")
+    assert (tmp_path / "deep" / "test.sh").read_text() == "echo graded\n"
+    with pytest.raises(UsageError, match="no folder"):
+        SyncSandbox(replace(SPEC, read_only={"/tests": "/no/where"}), back_end)
 
 
 # Snapshots
