@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -105,8 +107,7 @@ def command(
     _check_packages()
     if resume is not None and (chosen or settings or config or out):
         raise UsageError("A run is resumed with the settings it was started with: give --resume RUN alone.")
-    configuration = None if resume is not None else _configured(chosen, config, settings or [])
-    return _train(configuration, out, resume, as_json)
+    return _train(resume or partial(_configured, chosen, config, settings or []), out, as_json)
 
 
 def _check_packages() -> None:
@@ -146,15 +147,17 @@ def _configured(chosen: dict[str, Any], file: Path | None, settings: list[str]) 
     return TrainConfig.read(values)
 
 
-def _train(config: TrainConfig | None, out: Path | None, resume: Path | None, as_json: bool) -> int:
+def _train(configured: Callable[[], TrainConfig] | Path, out: Path | None, as_json: bool) -> int:
+    """A new training, or the run to go on with; under torchrun this process is one of several."""
     from arena.trainers._ranks import Ranks
     from arena.trainers._training import Training
 
     ranks = Ranks.join()
     try:
         with ranks:
-            training = Training.start(config, out, ranks) if config else Training.resume(resume or "", ranks)
-            return _run(training, as_json)
+            if isinstance(configured, Path):
+                return _run(Training.resume(configured, ranks), as_json)
+            return _run(Training.start(configured(), out, ranks), as_json)
     except Exception:
         if ranks.speaks:
             raise
