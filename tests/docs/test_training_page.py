@@ -21,6 +21,10 @@ def test_a_command_on_the_page_is_understood(command):
     words = shlex.split(command)
     values = {"algorithm": words[0], **dict(zip(("env", "model"), (words[2], words[4]), strict=True))}
     assert (words[1], words[3]) == ("--env", "--model")
+    if "--sampler" in words:
+        place = words.index("--sampler")
+        values["sampler"] = words[place + 1]
+        del words[place : place + 2]
     settings = words[5:]
     assert settings[::2] == ["--set"] * (len(settings) // 2)
     TrainConfig.read(with_settings(values, settings[1::2]))
