@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from playwright.async_api import BrowserContext, Dialog, Error, Page, Route
 
 from arena.core.errors import EnvironmentFailure, SandboxUnavailable, UsageError
+from arena.sandboxes._browser_clock import PageClock
 from arena.sandboxes._browser_network import Handler, answer, origin_of
 from arena.sandboxes._browser_tab import ScriptFailed, Tab
 
@@ -120,9 +121,10 @@ class BrowserSession:
         self._moved = asyncio.Event()
         self._broken: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         self._closed = False
+        self._identity = ""
         self._active: Tab | None = None
-        self._clock_set = False
-        self._end = asyncio.get_running_loop().call_later(spec.time_to_live, self.breaks, "time_to_live")
+        self._clock = None if spec.clock is None else PageClock(context, round(1000 * spec.clock))
+        self._end: asyncio.TimerHandle | None = None
 
     @property
     def tab(self) -> Tab:
@@ -205,11 +207,8 @@ class BrowserSession:
         Raises:
             PageBroken: a page broke meanwhile.
         """
-        if self._clock_set:
-            try:
-                await self.guard(self._context.clock.run_for(milliseconds))
-            except Error:
-                self._raise_failure()  # a page went away under the clock: its next document starts with the new time
+        if self._clock is not None:
+            await self.guard(self._clock.advance([tab.page for tab in self.tabs], milliseconds))
         else:
             await self.guard(asyncio.sleep(min(milliseconds, 10_000) / 1000))
 
@@ -265,12 +264,14 @@ class BrowserSession:
         if self._closed:
             return
         self._closed = True
-        self._end.cancel()
+        if self._end is not None:
+            self._end.cancel()
         self.serve(NOTHING)
         if reusable and self.reuse is not None and not self._broken.done() and await self._emptied():
             self.browser.put_back(self)
             return
         self.browser.forget(self)
+        self.browser.windows.unwatch(self._identity)
         for tab in self.tabs:
             tab.detach()
         with contextlib.suppress(Error, TimeoutError):
@@ -286,7 +287,7 @@ class BrowserSession:
         """Begin another episode in the pages that were kept."""
         self.fresh, self._closed = False, False
         self.events, self.refused = [], []
-        self._end = asyncio.get_running_loop().call_later(self.spec.time_to_live, self.breaks, "time_to_live")
+        self._live()
 
     async def begin(self) -> None:
         """Set the context up; called once by the browser."""
@@ -298,11 +299,16 @@ class BrowserSession:
             context.route("**/*", self._routed),
             context.route_web_socket("**/*", lambda socket: socket.close(code=1008, reason="closed network")),
         )
-        if self.spec.clock is not None:
-            await context.clock.install(time=self.spec.clock)
-            await context.clock.pause_at(self.spec.clock + 1)
-            self._clock_set = True
+        if self._clock is not None:
+            await self._clock.begin()
         await context.new_page()
+        told = await self.tab.send("Target.getTargetInfo")
+        self._identity = str(told["targetInfo"]["browserContextId"])
+        self.browser.windows.watch(self._identity, self._counted)
+        self._live()
+
+    def _live(self) -> None:
+        self._end = asyncio.get_running_loop().call_later(self.spec.time_to_live, self.breaks, "time_to_live")
 
     async def _emptied(self) -> bool:
         """Whether nothing of the episode is left but its first page."""
@@ -366,7 +372,9 @@ class BrowserSession:
         page.on("crash", lambda _: self.breaks(self.browser.why_crashed()))
         page.on("close", lambda _: self._closed_tab(tab))
         page.on("download", lambda download: self.events.append(f"Refused to download {download.suggested_filename}."))
-        if len(self.tabs) > self.spec.tabs:
+
+    def _counted(self, windows: int) -> None:
+        if windows > self.spec.tabs:
             self.breaks("tabs")
 
     def _closed_tab(self, tab: Tab) -> None:

@@ -27,10 +27,10 @@ from playwright.async_api import Browser as Chromium
 from playwright.async_api import Error, Playwright, async_playwright
 
 from arena.core.errors import MissingPrerequisite, SandboxUnavailable
-from arena.sandboxes._browser_memory import MemoryGuard
 from arena.sandboxes._browser_network import Handler, Request, Response, origin_of
 from arena.sandboxes._browser_session import BrowserSession, BrowserSpec, PageBroken, Reason
 from arena.sandboxes._browser_tab import ScriptFailed, Tab
+from arena.sandboxes._browser_usage import MemoryGuard, Windows
 
 __all__ = [
     "Browser",
@@ -71,6 +71,9 @@ _ARGUMENTS = (
     "--disable-smooth-scrolling",
     "--mute-audio",
 )
+
+_OPENING_SECONDS = 120.0
+"""How long a new page may take on a busy machine."""
 
 _KEPT = 8
 """How many sessions are kept for reuse."""
@@ -117,7 +120,11 @@ class BrowserStats:
 
 
 class Browser:
-    """One Chromium on a loop thread of its own; it starts with the first session and ends with the process."""
+    """One Chromium on a loop thread of its own; it starts with the first session and ends with the process.
+
+    Attributes:
+        windows: tells sessions how many windows they have.
+    """
 
     _shared: ClassVar[Browser | None] = None
     _making: ClassVar[threading.Lock] = threading.Lock()
@@ -131,6 +138,7 @@ class Browser:
         self._driver: Playwright | None = None
         self._chromium: Chromium | None = None
         self._memory: MemoryGuard | None = None
+        self.windows = Windows()
         self._sessions: set[BrowserSession] = set()
         self._kept: list[BrowserSession] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -199,8 +207,9 @@ class Browser:
             )
             session = BrowserSession(self, context, spec, reuse)
             self._sessions.add(session)
-            await session.begin()
-        except Error as error:
+            async with asyncio.timeout(_OPENING_SECONDS):
+                await session.begin()
+        except (Error, TimeoutError) as error:
             raise SandboxUnavailable(f"The browser could not open a page: {error}") from error
         return session
 
@@ -279,7 +288,9 @@ class Browser:
                     )
                 except Error as error:
                     raise SandboxUnavailable(f"{path} does not start: {_reason(error)}") from error
-                self._memory = MemoryGuard(await self._chromium.new_browser_cdp_session())
+                line = await self._chromium.new_browser_cdp_session()
+                await self.windows.listen(line)
+                self._memory = MemoryGuard(line)
                 self._memory.start()
             return self._chromium
 

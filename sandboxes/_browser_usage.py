@@ -1,4 +1,4 @@
-"""No page's process grows without end: those of Chromium that hold more memory than they may are ended."""
+"""What pages use of the machine, seen from outside of them: memory of their processes, and windows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import CDPSession, Error
 
-__all__ = ["LIMIT", "MemoryGuard"]
+__all__ = ["LIMIT", "MemoryGuard", "Windows"]
 
 LIMIT = 1 << 30
 """Resident bytes of one page's process."""
@@ -71,3 +73,37 @@ def _resident(process: int) -> int:
         return int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]) * _PAGE_SIZE
     except (OSError, IndexError, ValueError):
         return 0
+
+
+class Windows:
+    """Counts the windows of each context as Chromium makes them, long before their pages answer."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, str] = {}
+        self._watched: dict[str, Callable[[int], Any]] = {}
+
+    async def listen(self, line: CDPSession) -> None:
+        """Count what this browser reports."""
+        self._open.clear()
+        line.on("Target.targetCreated", self._created)
+        line.on("Target.targetDestroyed", self._destroyed)
+        await line.send("Target.setDiscoverTargets", {"discover": True})
+
+    def watch(self, context: str, tell: Callable[[int], Any]) -> None:
+        """Call `tell` with the number of windows of a context whenever there is a new one."""
+        self._watched[context] = tell
+
+    def unwatch(self, context: str) -> None:
+        """Call nobody any more."""
+        self._watched.pop(context, None)
+
+    def _created(self, event: dict[str, Any]) -> None:
+        told = event["targetInfo"]
+        context = told.get("browserContextId", "")
+        if told["type"] == "page" and context:
+            self._open[told["targetId"]] = context
+            if context in self._watched:
+                self._watched[context](sum(other == context for other in self._open.values()))
+
+    def _destroyed(self, event: dict[str, Any]) -> None:
+        self._open.pop(event["targetId"], None)
