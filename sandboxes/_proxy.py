@@ -18,10 +18,7 @@ SECONDS = 30.0
 def allowed(host: str, patterns: list[str]) -> bool:
     """Whether a host is on the list; case and a final dot do not count."""
     name = host.lower().rstrip(".")
-    for pattern in patterns:
-        if name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:])):
-            return True
-    return False
+    return any(name == one or (one.startswith("*.") and name.endswith(one[1:])) for one in patterns)
 
 
 def target_of(line: str) -> tuple[str, int, str]:

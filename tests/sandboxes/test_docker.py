@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import engine
 import pytest
 
 from arena.core.errors import MissingPrerequisite, UsageError
@@ -141,6 +146,32 @@ def test_no_engine_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(MissingPrerequisite, match="No Docker engine answers"):
         SyncSandbox(SPEC, Docker)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the docker package's own, where nobody listens
+def test_a_killed_engine_is_no_result(api, monkeypatch):
+    """The command that was under way gets an error and no score; with the engine back, sandboxes can be made again."""
+    folder = Path(tempfile.mkdtemp(prefix=f"arena-engine-{os.getpid()}-"))
+    monkeypatch.setenv(engine.VARIABLE, str(folder))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/docker.sock")
+    try:
+        assert engine.available()
+        with SyncSandbox(SPEC, Docker) as sandbox, ThreadPoolExecutor() as threads:
+            running = threads.submit(sandbox.exec, "sleep 20")
+            shell = sandbox.shell()
+            shell.run("true")
+            os.kill(int((folder / "dockerd.pid").read_text()), signal.SIGKILL)
+            with pytest.raises(SandboxUnavailable, match="engine"):
+                running.result(timeout=30)
+            for use in (lambda: sandbox.exec("true"), lambda: shell.run("true"), sandbox.snapshot, sandbox.stats):
+                with pytest.raises(SandboxUnavailable):
+                    use()
+        assert engine.available()
+        with SyncSandbox(SPEC, Docker) as sandbox:
+            assert sandbox.exec("echo fine").text == "fine\n"
+            assert len(_docker_engine.client().containers(all=True)) == 1
+    finally:
+        engine.end(folder)
 
 
 # Images

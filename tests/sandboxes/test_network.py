@@ -13,7 +13,7 @@ from arena.sandboxes._docker_engine import SANDBOX
 from arena.sandboxes._proxy import allowed, target_of
 
 SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=4 << 20, timeout=30)
-SERVE = "mkdir -p /work/site; echo hello >/work/site/index.html; cd /work/site; python3 -m http.server 8000 >/dev/null 2>&1 &"
+SERVE = "mkdir site; echo hello >site/index.html; cd site; python3 -m http.server 8000 >/dev/null 2>&1 &"
 FETCH = """
 import sys, urllib.request
 try:
@@ -47,13 +47,12 @@ def test_containers_of_one_task_reach_each_other_and_nobody_else():
             async with (
                 await Network.create() as network,
                 await Network.create() as other,
-                await server(network, "app") as app,
+                await server(network, "app"),
                 await Docker.create(network.spec(SPEC)) as agent,
                 await Docker.create(other.spec(SPEC)) as stranger,
             ):
                 assert await fetch(agent, "http://app:8000/") == "hello"
-                address = (await app.exec("cut -d' ' -f1 /proc/net/fib_trie >/dev/null; hostname -I || true")).text
-                assert (await fetch(stranger, "http://app:8000/")).startswith("refused"), address
+                assert (await fetch(stranger, "http://app:8000/")).startswith("refused")
                 for gateway in ("172.17.0.1", "172.18.0.1", "172.19.0.1", "127.0.0.1"):
                     assert (await fetch(agent, f"http://{gateway}:{port}/")).startswith("refused")
                 assert (await fetch(agent, "http://example.org/")).startswith("refused")
@@ -101,5 +100,5 @@ def test_requests_for_a_proxy():
     assert target_of("CONNECT a.org:443 HTTP/1.1") == ("a.org", 443, "")
     assert target_of("GET http://a.org/x?y=1 HTTP/1.1") == ("a.org", 80, "GET /x?y=1 HTTP/1.1\r\n")
     for wrong in ("GET /x HTTP/1.1", "GET ftp://a/ HTTP/1.1", "nonsense"):
-        with pytest.raises(ValueError, match=""):
+        with pytest.raises(ValueError, match=r"ftp|/x|unpack"):
             target_of(wrong)
