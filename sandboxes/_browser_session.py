@@ -67,7 +67,7 @@ class BrowserSpec:
     """How many tabs there may be at once."""
     timeout: float = 20.0
     """Seconds a page may take to answer before it counts as hung."""
-    settling: float = 5.0
+    settling: float = 15.0
     """Seconds a page may go on loading after an action before it is observed as it is."""
     time_to_live: float = 1800.0
     """Seconds after which the browser is closed, whatever happens."""
@@ -295,6 +295,7 @@ class BrowserSession:
         context.on("page", self._opened)
         context.on("dialog", self._asked)
         await asyncio.gather(
+            context.add_init_script(_STILL),
             context.add_init_script(_SEEDED.replace("SEED", str(self.spec.seed & 0xFFFFFFFF))),
             context.route("**/*", self._routed),
             context.route_web_socket("**/*", lambda socket: socket.close(code=1008, reason="closed network")),
@@ -408,6 +409,15 @@ class BrowserSession:
             with contextlib.suppress(Error):
                 await route.abort()
 
+
+_STILL = """
+(() => { const still = new CSSStyleSheet();
+  still.replaceSync(`*, ::before, ::after { animation-duration: 1ms !important; animation-delay: 0s !important;
+    animation-iteration-count: 1 !important; transition-duration: 1ms !important; transition-delay: 0s !important;
+    scroll-behavior: auto !important; caret-color: transparent !important }`);
+  document.adoptedStyleSheets = [still] })()
+"""
+"""Animations come to their end at once."""
 
 _SEEDED = """
 (() => { let state = SEED;

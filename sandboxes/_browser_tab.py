@@ -18,7 +18,7 @@ _UNAWAITED = {"EventSource", "WebSocket", "Media", "Ping", "Prefetch", "Other"}
 """Requests that nobody waits for: those without an end, and the browser's own (the site's icon)."""
 
 _PAINTED = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))"
-_PAINT_SECONDS = 1.0
+_PAINT_SECONDS = 5.0
 """A tab in the background may never paint."""
 
 _GONE = ("Cannot find context", "context was destroyed", "navigated or closed", "No frame", "uniqueContextId")

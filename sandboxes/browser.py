@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from playwright.async_api import Browser as Chromium
-from playwright.async_api import Error, Playwright, async_playwright
+from playwright.async_api import BrowserContext, Error, Playwright, ProxySettings, async_playwright
 
 from arena.core.errors import MissingPrerequisite, SandboxUnavailable
 from arena.sandboxes._browser_network import Handler, Request, Response, origin_of
@@ -55,7 +55,7 @@ _PLACES = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/usr
 
 _INSTALL = "apt-get install chromium fonts-dejavu-core     (or: playwright install --with-deps chromium)"
 
-_NOWHERE = {"server": "socks5://127.0.0.1:9", "bypass": "<-loopback>"}
+_NOWHERE: ProxySettings = {"server": "socks5://127.0.0.1:9", "bypass": "<-loopback>"}
 """A proxy that nobody is: what slips past the interception of requests (WebRTC, prefetching) ends there."""
 
 _OFF = (
@@ -193,23 +193,16 @@ class Browser:
                 session.reopen()
                 return session
         try:
-            context = await chromium.new_context(
-                viewport={"width": spec.viewport[0], "height": spec.viewport[1]},
-                device_scale_factor=spec.scale,
-                locale=spec.locale,
-                timezone_id=spec.timezone,
-                color_scheme="light",
-                reduced_motion="reduce",
-                accept_downloads=False,
-                service_workers="block",
-                permissions=[],
-                proxy=None if spec.network else _NOWHERE,  # type: ignore[arg-type]
-            )
-            session = BrowserSession(self, context, spec, reuse)
-            self._sessions.add(session)
+            context = await _context(chromium, spec)
+        except Error as error:
+            raise SandboxUnavailable(f"The browser could not open a page: {error}") from error
+        session = BrowserSession(self, context, spec, reuse)
+        self._sessions.add(session)
+        try:
             async with asyncio.timeout(_OPENING_SECONDS):
                 await session.begin()
         except (Error, TimeoutError) as error:
+            await session.close()
             raise SandboxUnavailable(f"The browser could not open a page: {error}") from error
         return session
 
@@ -293,6 +286,21 @@ class Browser:
                 self._memory = MemoryGuard(line)
                 self._memory.start()
             return self._chromium
+
+
+async def _context(chromium: Chromium, spec: BrowserSpec) -> BrowserContext:
+    return await chromium.new_context(
+        viewport={"width": spec.viewport[0], "height": spec.viewport[1]},
+        device_scale_factor=spec.scale,
+        locale=spec.locale,
+        timezone_id=spec.timezone,
+        color_scheme="light",
+        reduced_motion="reduce",
+        accept_downloads=False,
+        service_workers="block",
+        permissions=[],
+        proxy=None if spec.network else _NOWHERE,
+    )
 
 
 def _sandboxed() -> bool:
