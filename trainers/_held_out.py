@@ -14,12 +14,13 @@ from arena.trainers._tasks import is_suite
 if TYPE_CHECKING:
     from arena.core.model import Model
     from arena.trainers._config import TrainConfig
+    from arena.trainers._ranks import Ranks
 
 
-def evaluate_held_out(config: TrainConfig, model: Model, run: Path, step: int) -> dict[str, Any]:
+def evaluate_held_out(config: TrainConfig, model: Model, run: Path, step: int, ranks: Ranks) -> dict[str, Any]:
     """Play the held-out tasks once each; returns success and score with their 95 % intervals.
 
-    An evaluation of the same step that is there already is replaced.
+    An evaluation of the same step that is there already is replaced. One rank plays; if another ends, so does this.
     """
     folder = run / "evaluations" / f"step-{step:06d}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -36,7 +37,8 @@ def evaluate_held_out(config: TrainConfig, model: Model, run: Path, step: int) -
         }
     )
     made = Made(model=model)
-    overall = in_any_thread(evaluate_async(asked, out=folder, made=made)).summary.overall
+    work = ranks.watching(evaluate_async(asked, out=folder, made=made))
+    overall = in_any_thread(work).summary.overall
     return {"success": overall.success.to_json(), "score": overall.score.to_json(), "turns": overall.turns}
 
 

@@ -81,7 +81,8 @@ class Ranks:
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
         group: Any = dist.new_group(backend="gloo", timeout=_PATIENCE)
         ranks = cls(number, size, group)
-        ranks._watch = Watch.connect(number, size, os.environ["MASTER_ADDR"], ranks.exchange)
+        here = os.environ.get("LOCAL_WORLD_SIZE") == str(size)
+        ranks._watch = Watch.connect(number, size, None if here else os.environ["MASTER_ADDR"], ranks.exchange)
         return ranks
 
     @property

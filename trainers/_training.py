@@ -313,7 +313,7 @@ class Training:
         found: dict[str, Any] = {}
         with self.ranks.together():
             if self.ranks.first:
-                found = evaluate_held_out(self.config, self._sampler.model, self.folder, step)
+                found = evaluate_held_out(self.config, self._sampler.model, self.folder, step, self.ranks)
         return self.ranks.agreed(found)
 
     def close(self) -> None:

@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 _GRACE = 20.0
 """Seconds from bad news to the end of a process that cannot be interrupted, as in a collective on GPUs."""
 
+_HERE = "127.0.0.1"
+
 _HELLO = 10.0
 """Seconds a rank may take to say who it is."""
 
@@ -54,22 +56,22 @@ class Watch:
         self._thread.start()
 
     @classmethod
-    def connect(cls, rank: int, size: int, host: str, tell: Callable[[Any], list[Any]]) -> Watch:
+    def connect(cls, rank: int, size: int, host: str | None, tell: Callable[[Any], list[Any]]) -> Watch:
         """Join all ranks.
 
         Args:
             rank: this one.
             size: how many there are.
-            host: an address of rank 0's machine that all ranks reach.
+            host: rank 0's machine, as the others reach it; None where all are on one, and then no other may connect.
             tell: gives a value to all ranks and returns those of all.
         """
         if rank == 0:
-            with socket.create_server((host, 0), backlog=size) as server:
+            with _server(host is None, size) as server:
                 word = secrets.token_hex(16)
                 tell((server.getsockname()[1], word))
                 return cls(rank, _answered(server, size, word))
         port, word = tell(None)[0]
-        connection = socket.create_connection((host, port))
+        connection = _kept_alive(socket.create_connection((host or _HERE, port)))
         connection.sendall(f"{rank} {word}\n".encode())
         return cls(rank, {0: connection})
 
@@ -156,6 +158,24 @@ class Watch:
             os._exit(4)
 
 
+def _server(here: bool, size: int) -> socket.socket:
+    """Where the other ranks find rank 0: on this machine only, or on all its addresses."""
+    if here:
+        return socket.create_server((_HERE, 0), backlog=size)
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    return socket.create_server(("", 0), family=family, backlog=size, dualstack_ipv6=both)
+
+
+def _kept_alive(connection: socket.socket) -> socket.socket:
+    """Notice within a minute that a machine at the other end is gone, which says nothing when it loses its power."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return connection
+
+
 def _answered(server: socket.socket, size: int, word: str) -> dict[int, socket.socket]:
     """The connections of all other ranks; anyone who does not know the word is sent away."""
     found: dict[int, socket.socket] = {}
@@ -168,7 +188,7 @@ def _answered(server: socket.socket, size: int, word: str) -> dict[int, socket.s
             if not secrets.compare_digest(said, word):
                 raise ValueError("another word")
             connection.settimeout(None)
-            found[int(rank)] = connection
+            found[int(rank)] = _kept_alive(connection)
         except (OSError, ValueError):
             connection.close()
     return found

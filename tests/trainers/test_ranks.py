@@ -56,7 +56,8 @@ class Pair:
         self.processes = [self._start(rank, port) for rank in range(2)]
 
     def _start(self, rank: int, port: int) -> subprocess.Popen[str]:
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         with self.errors[rank].open("w") as errors:
             process = subprocess.Popen(
                 [sys.executable, rank_cases.__file__],
