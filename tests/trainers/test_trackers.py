@@ -64,11 +64,15 @@ def test_trackio(require, tmp_path, monkeypatch, capfd):
 def test_wandb_offline(require, tmp_path, monkeypatch):
     require("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    logged("wandb", tmp_path / "run")
-    files = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
-    assert len(files) == 2
-    assert b"eval/success/mean" in files[0].read_bytes()
-    assert b"2.5" in files[1].read_bytes()
+    run = tmp_path / "run"
+    run.mkdir()
+    tracker = open_tracker("wandb", "arena-tests", run, {"steps": 2, "model": None})
+    for line in LINES:
+        tracker.log(line)
+    tracker.close()
+    (file,) = (run / "wandb").glob("offline-run-*/*.wandb")
+    assert b"eval/success/mean" in file.read_bytes()
+    assert b"2.5" in file.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["trackio", "tensorboard", "wandb"])
