@@ -137,9 +137,18 @@ class RemoteSampler(Sampler):
             write_adapter(self._policy, path) if self._adapter else self._policy.save(path)
         except OSError as error:
             raise InfrastructureError(f"The weights for the server cannot be written to {path}: {error}.") from error
-        in_any_thread(self._served.push(path, version, adapter=self._adapter))
+        try:
+            in_any_thread(self._served.push(path, version, adapter=self._adapter))
+        except ModelUnavailable as error:
+            raise ModelUnavailable(f"{error}{self._how_to_go_on()}") from error
         for old in sorted(self._weights.iterdir(), key=lambda found: found.stat().st_mtime_ns)[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
+
+    def _how_to_go_on(self) -> str:
+        """To be added to what the server did."""
+        if not (self._folder / "checkpoints").exists():
+            return ""
+        return f"\nOnce the server is back: arena train --resume {self._folder}"
 
     def gather(self, step: int, play: Gather) -> Collected:
         """The episodes of a step, which may have begun while the steps before it were trained on.
@@ -151,10 +160,10 @@ class RemoteSampler(Sampler):
             if self._ahead is None:
                 return play(step, self._writer)
             found = self._ahead.take(step, lambda number: play(number, self._held_back(number)))
-        except ModelUnavailable:
-            raise
         except ArenaError as error:
-            raise ArenaError(f"{error}\nOnce the server is back: arena train --resume {self._folder}") from error
+            if type(error) is not ArenaError:  # not what is said of episodes that were lost
+                raise
+            raise ArenaError(f"{error}{self._how_to_go_on()}") from error
         self._held.pop(step).release()
         return found
 

@@ -29,6 +29,7 @@ from arena.trainers._batch import rows_of
 from arena.trainers._config import TrainConfig
 from arena.trainers._guards import warnings
 from arena.trainers._policy import Policy
+from arena.trainers._remote import open_sampler
 from arena.trainers._remote_correction import corrected, importance, trainer_logprobs
 from arena.trainers._staleness import Ahead, HeldBack, fresh, staleness, version_number
 from arena.trainers._training import Training
@@ -193,6 +194,19 @@ def test_a_server_that_dies_is_named_and_the_run_goes_on_when_it_is_back(tiny_mo
     for here, there in zip(steps(remote), steps(run), strict=True):
         assert there["reward"] == here["reward"]
         assert there["loss"] == pytest.approx(here["loss"], abs=1e-6)
+
+
+def test_a_push_that_fails_says_how_to_go_on(tiny_model, tmp_path):
+    """The server may as well be gone when the weights are ready as when episodes are played."""
+    config = TrainConfig.read({**SMALL, "model": str(tiny_model), "sampler": spec("http://127.0.0.1:9")})
+    sampler = open_sampler(config, Policy.load(tiny_model), tmp_path, None, dict)
+    with pytest.raises(ModelUnavailable) as refused:
+        sampler.publish("step-0")
+    assert "--resume" not in str(refused.value), "there is nothing to go on from yet"
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ModelUnavailable, match=rf"no connection.*(?s:.)*arena train --resume {tmp_path}"):
+        sampler.publish("step-1")
+    sampler.close()
 
 
 def test_adapters_are_pushed_alone(tiny_model, server, tmp_path):
