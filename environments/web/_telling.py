@@ -201,7 +201,7 @@ class Telling:
         name = _name(node)
         if silent:
             role, name = tag, name or self._inline(frame, node)
-            if tag == "label" and not self._every and self._says(frame, node) in self._labels:
+            if tag == "label" and not self._every and self._labels_what_is_told(frame, node):
                 return None
         options = tuple(self._options(frame, node)) if tag == "select" else ()
         value = " ".join(str(node.get("value", {}).get("value", "")).split())
@@ -230,6 +230,16 @@ class Telling:
         if role == "StaticText" or role in _CONTROLS:
             return _name(node) if role == "StaticText" else ""
         return " ".join(filter(None, (self._says(frame, child) for child in self._children(frame, node))))
+
+    def _labels_what_is_told(self, frame: str, node: Node) -> bool:
+        """Whether a label's field is told, by this very name."""
+        inside = list(self._children(frame, node))
+        while inside:
+            child = inside.pop()
+            if child.get("role", {}).get("value") in _CONTROLS and child.get("backendDOMNodeId") in self._layout.seen:
+                return True
+            inside += self._children(frame, child)
+        return self._says(frame, node) in self._labels
 
     def _options(self, frame: str, node: Node) -> Iterator[str]:
         """The labels of a list that is closed; those of an open one are elements of their own."""

@@ -68,7 +68,7 @@ def test_an_action_is_read_as_browsergym_writes_it(action, calls):
     ],
 )
 def test_what_is_wrong_with_an_action_is_said(action, sentence):
-    with pytest.raises(ActionError, match=".") as caught:
+    with pytest.raises(ActionError) as caught:
         EVERYTHING.read(action)
     assert sentence in str(caught.value)
 

@@ -1,0 +1,1 @@
+"""Environments and tasks written for other libraries, played here."""
