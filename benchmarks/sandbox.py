@@ -1,4 +1,4 @@
-"""What a bubblewrap sandbox costs: until it is ready, and for each command beside the command itself."""
+"""What a sandbox costs on each back end: until it is ready, and for each command beside the command itself."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import asyncio
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from statistics import median
 
-from arena.sandboxes import Bubblewrap, SandboxSpec
+from arena.core.errors import MissingPrerequisite
+from arena.sandboxes import Bubblewrap, Docker, Pool, Sandbox, SandboxSpec
 from benchmarks._report import Figure, Report
 
 COMMANDS = 300
 SANDBOXES = 20
+POOLED = 6
 TARGET_MS = 1.0
 TARGET_READY_MS = 100.0
+TARGET_POOL_MS = 50.0
 
 
 async def clock(work: Callable[[], Awaitable[object]]) -> float:
@@ -35,15 +39,21 @@ async def in_turns(*works: Callable[[], Awaitable[object]]) -> list[list[float]]
     return [list(times) for times in zip(*rounds, strict=True)]
 
 
-async def measured() -> list[Figure]:
-    """All figures."""
-    ready = []
+async def measured(back_end: type[Sandbox]) -> list[Figure]:
+    """All figures of a back end."""
+    ready, pooled = [], []
     for _ in range(SANDBOXES):
         begun = time.perf_counter()
-        sandbox = await Bubblewrap.create(SandboxSpec())
+        sandbox = await back_end.create(SandboxSpec())
         ready.append((time.perf_counter() - begun) * 1000)
         await sandbox.close()
-    async with await Bubblewrap.create(SandboxSpec()) as sandbox:
+    async with Pool(back_end, SandboxSpec(), size=POOLED) as pool:
+        for _ in range(POOLED):
+            begun = time.perf_counter()
+            sandbox = await pool.take()
+            pooled.append((time.perf_counter() - begun) * 1000)
+            await sandbox.close()
+    async with await back_end.create(SandboxSpec()) as sandbox:
         shell = await sandbox.shell()
         await shell.run(":")
         builtin, program, alone, process = await in_turns(
@@ -59,8 +69,10 @@ async def measured() -> list[Figure]:
         taken.append(time.perf_counter())
         snapshot.release()
     own = median(process)
-    return [
-        Figure("sandbox ready", median(ready), "ms", target=TARGET_READY_MS),
+    alone_target = TARGET_READY_MS if back_end is Bubblewrap else None
+    figures = [
+        Figure("sandbox ready", median(ready), "ms", target=alone_target),
+        Figure("sandbox ready, from the pool", median(pooled), "ms", target=TARGET_POOL_MS),
         Figure("shell, a builtin (no time of its own)", median(builtin), "ms", target=TARGET_MS),
         Figure("shell, /bin/true", median(program), "ms", peer="subprocess.run", theirs=own),
         Figure("shell, /bin/true, above subprocess.run", median(program) - own, "ms", target=TARGET_MS),
@@ -68,9 +80,22 @@ async def measured() -> list[Figure]:
         Figure("snapshot of empty folders", (taken[1] - taken[0]) * 1000, "ms"),
         Figure("restore", (taken[2] - taken[1]) * 1000, "ms"),
     ]
+    return [replace(figure, what=f"{back_end.kind}: {figure.what}") for figure in figures]
+
+
+def here() -> list[type[Sandbox]]:
+    """The back ends that work on this machine."""
+    found: list[type[Sandbox]] = []
+    for back_end in (Bubblewrap, Docker):
+        try:
+            back_end.preflight()
+        except MissingPrerequisite:
+            continue
+        found.append(back_end)
+    return found
 
 
 def measure() -> Report:
     """Wall time, because most of it is spent by other processes."""
     method = f"Wall time, medians of {COMMANDS} commands in turns and of {SANDBOXES} sandboxes, on one machine."
-    return Report(method, asyncio.run(measured()))
+    return Report(method, [figure for back_end in here() for figure in asyncio.run(measured(back_end))])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from arena.sandboxes import _jobs
-from arena.sandboxes._docker_stream import ERROR, OUT, Attached, Kept, Marked
+from arena.sandboxes._docker_stream import ERROR, Attached, Kept, Marked
 from arena.sandboxes.interface import Command, ExecResult
 
 BOOT = ("bash", "--norc", "--noprofile", "-c", 'IFS= read -r -d "" script; eval "$script"')
@@ -106,14 +106,16 @@ class ContainerJob:
             self._attached.slow()
 
     def _heard(self, kind: int, data: bytes) -> None:
+        if kind == ERROR:
+            self._error.feed(data)  # it may be here before the number is
+            return
         if not self.pid.done():
             self.said += data
             number, end, data = self.said.partition(b"\0")
             if not end or not number.isdigit():
                 return
             self.pid.set_result(int(number))
-        if kind in (OUT, ERROR):
-            (self._out if kind == OUT else self._error).feed(data)
+        self._out.feed(data)
 
     def _heard_out(self, texts: list[bytes]) -> None:
         if len(texts) == 2:

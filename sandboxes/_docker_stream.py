@@ -36,7 +36,7 @@ class Attached:
         self._kind, self._left = OUT, 0
         self._waiting: list[memoryview] = []
         self._more: Iterator[bytes] | None = None
-        self._slow = False
+        self._slow = self._blocked = False
         self._socket.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._file = self._socket.fileno()
@@ -76,10 +76,12 @@ class Attached:
                     self._waiting = [memoryview(piece) for piece in (next(self._more, b""),) if piece]
                     self._more = self._more if self._waiting else None
         except NOT_NOW:
+            self._blocked = True
             self._loop.add_writer(self._file, self._send)
         except OSError:  # what reads it is gone; that is noticed by what it wrote
             self._waiting, self._more = [], None
-        if not self._waiting and self._file >= 0:
+        if self._blocked and not self._waiting and self._file >= 0:
+            self._blocked = False
             self._loop.remove_writer(self._file)
 
     def _read(self) -> None:

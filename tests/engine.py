@@ -76,6 +76,7 @@ def _start() -> bool:
     folder = Path(os.environ[VARIABLE])
     places = {"data-root": "data", "exec-root": "exec", "pidfile": "dockerd.pid", "host": "docker.sock"}
     where = [f"--{option}={'unix://' if option == 'host' else ''}{folder / name}" for option, name in places.items()]
+    (folder / "dockerd.pid").unlink(missing_ok=True)  # a killed engine leaves it
     begin = 'exec setsid -f "$@" </dev/null >>"$0" 2>&1'
     subprocess.run(["sh", "-c", begin, folder / "log", "dockerd", *where, *OPTIONS], check=True)
     deadline = time.monotonic() + START_SECONDS
