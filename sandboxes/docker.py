@@ -53,6 +53,8 @@ class Docker(Supervised):
         super().__init__(spec)
         self.seen = Seen(0, frozenset())
         """What the supervisor saw last."""
+        self._wrappers: set[int] = set()
+        """Process numbers of the wrappers of commands: one that has reported its end may need a moment to be gone."""
         self._api = _docker_engine.client()
         self.container = ""
         """The engine's number for it; empty where there is none."""
@@ -150,6 +152,7 @@ class Docker(Supervised):
                 raise SandboxUnavailable(
                     f"The engine did not start a program: {job.said[:2000].decode(errors='replace')}"
                 )
+            self._wrappers.add(job.pid.result())
         except BaseException:
             job.pid.cancel()
             self.forget(job)
@@ -189,8 +192,10 @@ class Docker(Supervised):
         answer = await self.ask("look")
         self.check_open()
         if answer:
-            kills, *pids = answer.split()
-            self.seen = Seen(int(kills), frozenset(int(pid) for pid in pids if pid.isdigit()))
+            kills, *words = answer.split()
+            pids = {int(pid) for pid in words if pid.isdigit()}
+            self._wrappers &= pids
+            self.seen = Seen(int(kills), frozenset(pids - self._wrappers))
         return self.seen
 
     async def look(self) -> Look:
