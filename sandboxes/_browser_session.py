@@ -5,32 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from playwright.async_api import BrowserContext, Dialog, Error, Page, Route
 
 from arena.core.errors import EnvironmentFailure, SandboxUnavailable, UsageError
 from arena.sandboxes._browser_clock import PageClock
 from arena.sandboxes._browser_network import Handler, answer, origin_of
+from arena.sandboxes._browser_scripts import FORGET, SEEDED, STILL
+from arena.sandboxes._browser_spec import BrowserSpec, PageBroken, Reason
 from arena.sandboxes._browser_tab import ScriptFailed, Tab
 
 if TYPE_CHECKING:
     from arena.sandboxes.browser import Browser
 
-__all__ = ["NOTHING", "BrowserSession", "BrowserSpec", "PageBroken", "Reason"]
+__all__ = ["NOTHING", "BrowserSession"]
 
 T = TypeVar("T")
-
-Reason = Literal["crashed", "hung", "memory", "tabs", "time_to_live"]
-
-_WORDS: dict[Reason, str] = {
-    "crashed": "The page crashed.",
-    "hung": "The page did not answer any more and was closed.",
-    "memory": "The page used more memory than it may and was closed.",
-    "tabs": "The page opened more tabs than there may be, and the browser was closed.",
-    "time_to_live": "The browser was open longer than it may be and was closed.",
-}
 
 NOTHING: Mapping[str, Handler] = {}
 
@@ -38,61 +29,6 @@ _ROUNDS = 5
 """How many ticks of the clock may each start something new before a page counts as settled."""
 
 _CLOSING_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class BrowserSpec:
-    """What the browser of an episode is like and what it may use; plain data.
-
-    Raises:
-        UsageError: a limit that is not positive, or an origin that is none.
-    """
-
-    viewport: tuple[int, int] = (1280, 720)
-    """Width and height of the window in CSS pixels."""
-    scale: float = 1.0
-    """Pixels of a screenshot per CSS pixel."""
-    clock: float | None = 1767603600.0
-    """The time at which the pages' clock stands at first, in seconds since 1970; it moves only with `settle` and
-    `pass_time`. None: the real clock, which makes replay inexact."""
-    tick: int = 500
-    """Milliseconds by which the pages' clock moves while a page settles after an action."""
-    network: tuple[str, ...] = ()
-    """Origins of the real network that may be reached, such as `https://example.org`; all else is refused."""
-    locale: str = "en-GB"
-    timezone: str = "UTC"
-    seed: int = 0
-    """What the pages' `Math.random` starts from."""
-    tabs: int = 10
-    """How many tabs there may be at once."""
-    timeout: float = 20.0
-    """Seconds a page may take to answer before it counts as hung."""
-    settling: float = 15.0
-    """Seconds a page may go on loading after an action before it is observed as it is."""
-    time_to_live: float = 1800.0
-    """Seconds after which the browser is closed, whatever happens."""
-
-    def __post_init__(self) -> None:
-        for name in ("scale", "tick", "tabs", "timeout", "settling", "time_to_live"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"BrowserSpec.{name} must be positive, not {getattr(self, name)!r}.")
-        if len(self.viewport) != 2 or not all(16 <= side <= 8192 for side in self.viewport):
-            raise UsageError(f"BrowserSpec.viewport is a width and a height from 16 to 8192, not {self.viewport!r}.")
-        for origin in self.network:
-            if origin != origin_of(origin) or not origin.startswith(("http://", "https://")):
-                raise UsageError(f"{origin!r} is no origin: write it as https://example.org, without a path.")
-
-
-class PageBroken(Exception):
-    """A page did something that ends its episode; no error of Arena's, but a result to be graded.
-
-    Attributes:
-        reason: `crashed`, or which limit it ran into.
-    """
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(_WORDS[reason])
-        self.reason = reason
 
 
 class BrowserSession:
@@ -295,8 +231,8 @@ class BrowserSession:
         context.on("page", self._opened)
         context.on("dialog", self._asked)
         await asyncio.gather(
-            context.add_init_script(_STILL),
-            context.add_init_script(_SEEDED.replace("SEED", str(self.spec.seed & 0xFFFFFFFF))),
+            context.add_init_script(STILL),
+            context.add_init_script(SEEDED.replace("SEED", str(self.spec.seed & 0xFFFFFFFF))),
             context.route("**/*", self._routed),
             context.route_web_socket("**/*", lambda socket: socket.close(code=1008, reason="closed network")),
         )
@@ -317,7 +253,7 @@ class BrowserSession:
             async with asyncio.timeout(self.spec.timeout):
                 first, *others = self.tabs
                 await asyncio.gather(self._context.clear_cookies(), *(tab.page.close() for tab in others))
-                await first.evaluate(_FORGET)
+                await first.evaluate(FORGET)
                 await first.forget_history()
         except (Error, TimeoutError, ScriptFailed, ValueError):
             return False
@@ -408,27 +344,3 @@ class BrowserSession:
             self._moved.set()
             with contextlib.suppress(Error):
                 await route.abort()
-
-
-_STILL = """
-(() => { const still = new CSSStyleSheet();
-  still.replaceSync(`*, ::before, ::after { animation-duration: 1ms !important; animation-delay: 0s !important;
-    animation-iteration-count: 1 !important; transition-duration: 1ms !important; transition-delay: 0s !important;
-    scroll-behavior: auto !important; caret-color: transparent !important }`);
-  document.adoptedStyleSheets = [still] })()
-"""
-"""Animations come to their end at once."""
-
-_SEEDED = """
-(() => { let state = SEED;
-  Math.random = () => { state = state + 0x6D2B79F5 | 0; let t = Math.imul(state ^ state >>> 15, 1 | state);
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t; return ((t ^ t >>> 14) >>> 0) / 4294967296; } })()
-"""
-"""A seeded `Math.random` (mulberry32)."""
-
-_FORGET = """
-(async () => { try { localStorage.clear(); sessionStorage.clear(); window.name = '';
-  for (const base of await indexedDB.databases()) indexedDB.deleteDatabase(base.name);
-  for (const name of await caches.keys()) await caches.delete(name) } catch { } })()
-"""
-"""Empties what a page may have stored."""

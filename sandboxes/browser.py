@@ -28,7 +28,8 @@ from playwright.async_api import BrowserContext, Error, Playwright, ProxySetting
 
 from arena.core.errors import MissingPrerequisite, SandboxUnavailable
 from arena.sandboxes._browser_network import Handler, Request, Response, origin_of
-from arena.sandboxes._browser_session import BrowserSession, BrowserSpec, PageBroken, Reason
+from arena.sandboxes._browser_session import BrowserSession
+from arena.sandboxes._browser_spec import BrowserSpec, PageBroken, Reason
 from arena.sandboxes._browser_tab import ScriptFailed, Tab
 from arena.sandboxes._browser_usage import MemoryGuard, Windows
 
