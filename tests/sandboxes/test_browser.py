@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -289,14 +288,10 @@ def test_a_session_has_an_end_whatever_happens(browser):
     assert browser.call(there()) == ("time_to_live", 0)
 
 
-def profiles():
-    return {path.name for path in Path(tempfile.gettempdir()).glob("playwright*")}
-
-
-def test_nothing_is_left_of_sessions_and_of_the_browser(require):
+def test_nothing_is_left_of_sessions_and_of_the_browser(require, monkeypatch, tmp_path):
     """Contexts, processes or folders would pile up over a thousand episodes."""
     require("chromium")
-    before = profiles()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     own = Browser()
 
     async def round():
@@ -312,11 +307,11 @@ def test_nothing_is_left_of_sessions_and_of_the_browser(require):
     assert (last.sessions, last.kept, last.contexts) == (0, 0, 0)
     assert last.processes <= first.processes
     told = own.call(own._memory.sizes())
-    assert profiles() - before
+    assert list(tmp_path.iterdir())
     own.close()
     own.close()
     assert [process for process in told if Path(f"/proc/{process}").exists()] == []
-    assert profiles() <= before | profiles() - before
+    assert list(tmp_path.iterdir()) == []
     assert not any(thread.name == "arena-browser" and thread is own._thread for thread in threading.enumerate())
 
 
