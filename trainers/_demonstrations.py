@@ -20,7 +20,7 @@ from arena.trainers._batch import Row, RowWriter
 if TYPE_CHECKING:
     from arena.agents.models.local import LocalModel
     from arena.core.agent import Agent, Session
-    from arena.core.episode import Episode, Turn
+    from arena.core.episode import Episode
 
 
 class Demonstrator:
@@ -86,7 +86,7 @@ async def demonstrations(
             raise UsageError(f"{episode.task.env} is a game of several players; demonstrations have one.")
         session, writer = agent.start(brief_of(episode), 0), RowWriter(number)
         for turn in episode.turns:
-            await _show(session, teacher, turn, agent.spec)
+            await show(session, teacher, Observation(turn.text, results=turn.results), turn.action, agent.spec)
             if len(teacher.prompt) + len(teacher.said) > context:
                 raise UsageError(
                     f"A demonstration of {episode.key.task} has {len(teacher.prompt) + len(teacher.said)} tokens at "
@@ -97,15 +97,20 @@ async def demonstrations(
     return rows
 
 
-async def _show(session: Session, teacher: Demonstrator, turn: Turn, agent: str) -> None:
+async def show(session: Session, teacher: Demonstrator, observation: Observation, action: str, agent: str) -> None:
+    """Lead an agent through one turn: it is shown the observation, and the teacher answers with the action.
+
+    Raises:
+        UsageError: the agent asks for another form of answer than the action can be written in.
+    """
     reply = getattr(session, "reply", None)
-    teacher.answer, teacher.asked = reply(turn.action) if reply else Message.of("assistant", turn.action), 0
+    teacher.answer, teacher.asked = reply(action) if reply else Message.of("assistant", action), 0
     if any(not isinstance(part, TextPart) for part in teacher.answer.parts):
         raise UsageError(f"The agent {agent} answers with tool calls; demonstrations are text: leave tools=true out.")
-    action = await session.act(Observation(turn.text, results=turn.results))
-    if action.text.strip() != turn.action.strip() or teacher.asked != 1:
+    read = await session.act(observation)
+    if read.text.strip() != action.strip() or teacher.asked != 1:
         raise UsageError(
-            f"The agent {agent} reads the demonstrated action {turn.action!r} as {action.text!r}, so it cannot be "
+            f"The agent {agent} reads the demonstrated action {action!r} as {read.text!r}, so it cannot be "
             "taught by it. Use an agent whose replies are actions, such as chat."
         )
 
@@ -124,4 +129,4 @@ def brief_of(episode: Episode) -> Brief:
     )
 
 
-__all__ = ["Demonstrator", "brief_of", "demonstrations"]
+__all__ = ["Demonstrator", "brief_of", "demonstrations", "show"]

@@ -74,6 +74,7 @@ class BufferWriter:
         columns: what a row has; those of an existing buffer must be the same.
         capacity: rows that are kept, at least; the oldest segment goes when all others have as many. None keeps all.
         segment_rows: rows of a segment.
+        position: go on from where `position` said this, and forget what was committed after it; the end unless told.
 
     Raises:
         UsageError: the buffer there has other columns.
@@ -81,13 +82,23 @@ class BufferWriter:
     """
 
     def __init__(
-        self, folder: str | Path, columns: Columns, *, capacity: int | None = None, segment_rows: int = 65_536
+        self,
+        folder: str | Path,
+        columns: Columns,
+        *,
+        capacity: int | None = None,
+        segment_rows: int = 65_536,
+        position: Sequence[Mapping[str, int]] | None = None,
     ) -> None:
         self.folder, self.columns = Path(folder), columns
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock: RunLock | None = RunLock(self.folder)
         try:
             self._capacity, self._segment_rows = capacity, segment_rows
+            if position is not None:
+                # A segment that was dropped since had outlived its room.
+                left = [dict(one) for one in position if (self.folder / segment_name(one["number"])).is_dir()]
+                _replace(self.folder / "committed.json", {"segments": left})
             self._segments = self._opened()
             self._files: dict[str, int] = {}
             self._cut_off()
@@ -125,6 +136,10 @@ class BufferWriter:
             os.fdatasync(descriptor)
         self._say()
         self._drop_oldest()
+
+    def position(self) -> list[dict[str, int]]:
+        """What counts now, for another writer to go on from later."""
+        return [{"number": number, **counts} for number, counts in self._segments]
 
     def close(self) -> None:
         """Commit, and let the next writer in."""
@@ -217,8 +232,7 @@ class BufferWriter:
         self._files = {}
 
     def _say(self) -> None:
-        listed = [{"number": number, **counts} for number, counts in self._segments]
-        _replace(self.folder / "committed.json", {"segments": listed})
+        _replace(self.folder / "committed.json", {"segments": self.position()})
 
     def _drop_oldest(self) -> None:
         if self._capacity is None:
