@@ -56,6 +56,17 @@ register(
     suite="maze",
 )
 register(
+    "arena/MiniWoB-v0",
+    "arena.environments.web.miniwob.env:MiniWoB",
+    summary="MiniWoB++: 130 small tasks on web pages, from one click to a booked flight.",
+    execution="async",
+    max_turns=10,
+    source="arena.environments.web.miniwob.env:tasks",
+    suite="miniwob",
+    extra="web",
+    packages=("miniwob", "playwright"),
+)
+register(
     "arena/NoughtsAndCrosses-v0",
     "arena.environments.text.noughts_and_crosses:NoughtsAndCrosses",
     summary="Noughts and crosses (tic-tac-toe) for two players, from positions that x can win.",

@@ -101,6 +101,10 @@ class Eyes:
             raise ActionError(f"There is no element [{ref[:20]}] on this page.")
         return found
 
+    def number(self, node: int) -> str | None:
+        """The number of an element of the tab that is looked at, by the browser's id; None where it has none."""
+        return self._numbers.get((self._session.tab, node))
+
     def look_from_the_top(self) -> None:
         """Show a text from its beginning again."""
         self._from = 0
