@@ -30,6 +30,7 @@ class Algorithm:
         ratio: it compares the policy's probabilities with the sampler's, so these must be of the whole
             distribution that was sampled from.
         imitates: it learns from the actions of others, and assigns no credit.
+        recorded: it learns from recorded episodes, and plays none.
     """
 
     name: str
@@ -37,11 +38,16 @@ class Algorithm:
     groups: bool = True
     ratio: bool = True
     imitates: bool = False
+    recorded: bool = False
 
     @property
     def module(self) -> ModuleType:
         """Its module."""
         return importlib.import_module(f"arena.trainers.{self.name}")
+
+
+def _offline(name: str, summary: str) -> Algorithm:
+    return Algorithm(name, summary, groups=False, ratio=False, recorded=True)
 
 
 ALGORITHMS = {
@@ -54,9 +60,17 @@ ALGORITHMS = {
         Algorithm("opo", "compares with the length-weighted mean of the group"),
         Algorithm("loop", "leave-one-out advantages, the ratio clipped as a factor"),
         Algorithm("ppo", "compares with a critic, over turns, tokens or both", groups=False),
+        Algorithm("archer", "asks a critic of whole turns, learned off-policy from a replay buffer", groups=False),
         Algorithm("reinforce", "returns as they are", groups=False, ratio=False),
         Algorithm("reinforce_pp", "returns whitened over all tokens", groups=False),
         Algorithm("bc", "imitates recorded episodes, or an oracle's", groups=False, ratio=False, imitates=True),
+        _offline("awr", "imitates what was recorded, the more the better it went than a critic expected"),
+        _offline("offline_archer", "imitates recorded turns, the more the better a critic of whole turns calls them"),
+        _offline("ilql", "token-level Q and V of recorded episodes, which then guide the policy's sampling"),
+        _offline("mc", "token-level Q of recorded returns, which then guides the policy's sampling"),
+        _offline("dmpo", "prefers the better of two recorded episodes of a task to the worse"),
+        _offline("a_lol", "imitates recorded turns with a positive advantage, weighted by it and the ratio"),
+        _offline("digirl", "imitates the steps of the best recorded episodes that two critics call good"),
     )
 }
 

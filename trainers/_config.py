@@ -144,6 +144,8 @@ class TrainConfig(BaseModel):
                 f"{self.algorithm} imitates and assigns no credit, so {' and '.join(asked)} would do nothing: leave "
                 "them out."
             )
+        if algorithm(self.algorithm).recorded:
+            self._check_recorded()
         if self.smoothing.weight and not self.entropy_bonus:
             raise UsageError("smoothing is a part of the entropy bonus: give entropy_bonus too (EPO: 0.001).")
         if self.shaping.keep_groups < 1 and self.group_size < 2:
@@ -157,6 +159,26 @@ class TrainConfig(BaseModel):
                 f"curriculum.name={self.curriculum.name} chooses tasks by what the last step taught, and max_staleness="
                 f"{self.max_staleness} samples before that is known: use uniform, or max_staleness=0."
             )
+
+    def _check_recorded(self) -> None:
+        """Refuse what an algorithm that plays no episodes has no use for.
+
+        Raises:
+            UsageError: says which, or that there is nothing to learn from.
+        """
+        if not self.data.runs:
+            raise UsageError(
+                f"{self.algorithm} learns from recorded episodes: name runs with --data RUN. To make one: "
+                f"arena collect {self.env} --agent oracle:0.5,random:0.5 -n 500"
+            )
+        useless = {
+            "curriculum.name": self.curriculum.name != "uniform",
+            "smoothing": self.smoothing.weight > 0,
+            "sampler": self.sampler is not None,
+        }
+        asked = [name for name, wanted in useless.items() if wanted]
+        if asked:
+            raise UsageError(f"{self.algorithm} plays no episodes, so {' and '.join(asked)} would do nothing.")
 
 
 def _in_words(kind: str, place: list[str], message: str) -> str:

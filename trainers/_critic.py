@@ -70,7 +70,12 @@ class Fit:
             hook.remove()
 
     def scores(self, batch: Batch, where: Tensor, head: str = "value") -> Tensor:
-        """A head's scores before the tokens of a batch where `where` (B, L) is set, in order, with gradients.
+        """A head's scores before the tokens of a batch where `where` (B, L) is set, in order, with gradients."""
+        found: Tensor = self.critic.heads[head](self.states(batch, where))
+        return found
+
+    def states(self, batch: Batch, where: Tensor) -> Tensor:
+        """What all heads read before the M tokens of a batch where `where` (B, L) is set: (M, H), with gradients.
 
         Where the policy's trunk is read, that is the pass of `watching` just before.
         """
@@ -79,7 +84,7 @@ class Fit:
             hidden, self._hidden = self._hidden.detach() if self._detach else self._hidden, None
         else:
             hidden = self.critic.hidden(batch.ids, batch.attention)
-        found: Tensor = self.critic.heads[head](hidden[:, :-1][where[:, 1:]])
+        found: Tensor = hidden[:, :-1][where[:, 1:]]
         return found
 
     def values(self, batch: Batch, where: Tensor, head: str = "value") -> Tensor:
@@ -103,7 +108,12 @@ class Fit:
         self.critic.heads[head].measure(torch.from_numpy(returns))
 
     def read(
-        self, sequences: Sequence[NDArray[np.int64]], places: Sequence[Integers], budget: int, head: str = "value"
+        self,
+        sequences: Sequence[NDArray[np.int64]],
+        places: Sequence[Integers],
+        budget: int,
+        head: str = "value",
+        outputs: Sequence[Integers] | None = None,
     ) -> list[Floats]:
         """Values after the tokens at these places of each sequence, without gradients; ranks share the work.
 
@@ -112,6 +122,7 @@ class Fit:
             places: for each sequence, indices of its tokens.
             budget: padded tokens of one forward pass.
             head: which head.
+            outputs: for each place, which output of a head that has several.
         """
         import torch
 
@@ -125,16 +136,24 @@ class Fit:
                 hidden = self._states([sequences[number] for number in part])
                 for row, number in enumerate(part.tolist()):
                     here = torch.from_numpy(places[number]).to(hidden.device)
-                    own[number] = read.value(read(hidden[row, here])).double().cpu().numpy()
+                    values = read.value(read(hidden[row, here])).double()
+                    if outputs is not None:
+                        values = values.gather(-1, torch.from_numpy(outputs[number]).to(values.device)[:, None])[:, 0]
+                    own[number] = values.cpu().numpy()
         for share in ranks.exchange(own):
             for number, values in share.items():
                 found[number] = values
         return found
 
     def before(self, rows: Sequence[Row], tokens: int, budget: int, head: str = "value") -> Floats:
-        """The value before each token of the table that somebody sampled, NaN on the others (N)."""
+        """The value before each token of the table that somebody sampled, NaN on the others (N).
+
+        Of a head with an output for each token of the vocabulary it is the output of that token.
+        """
         places = [np.flatnonzero(row.source != NOWHERE) for row in rows]
-        values = self.read([row.ids for row in rows], [some - 1 for some in places], budget, head)
+        several = self.critic.heads[head].options.outputs > 1
+        taken = [row.ids[some] for row, some in zip(rows, places, strict=True)] if several else None
+        values = self.read([row.ids for row in rows], [some - 1 for some in places], budget, head, taken)
         found = np.full(tokens, np.nan)
         for row, here, some in zip(rows, places, values, strict=True):
             found[row.source[here]] = some
@@ -233,8 +252,8 @@ class Fitting:
 
 
 def explained_variance(values: Floats, returns: Floats) -> float:
-    """1 - Var(returns - values) / Var(returns) where there are returns; NaN where they do not vary."""
-    known = ~np.isnan(returns)
+    """1 - Var(returns - values) / Var(returns) where there are both; NaN where the returns do not vary."""
+    known = ~np.isnan(returns + values)
     spread = float(returns[known].var()) if known.any() else 0.0
     return 1 - float((returns - values)[known].var()) / spread if spread else float("nan")
 

@@ -15,7 +15,7 @@ from arena.records import RunWriter, join_run, open_run
 from arena.rollout import RecordedModel
 from arena.trainers._algorithms import algorithm, parts_of
 from arena.trainers._config import TrainConfig
-from arena.trainers._data import read_data
+from arena.trainers._data import read_data, require_rewards
 from arena.trainers._policy import Policy
 from arena.trainers._preflight import check_tasks
 from arena.trainers._remote import check_sampler
@@ -63,7 +63,9 @@ def prepared(config: TrainConfig, ranks: Ranks) -> tuple[Policy, dict[str, Part]
     pool = training_tasks(config)
     TaskStream(pool, config.curriculum, config.seed)
     if config.data.runs:
-        read_data(config.data, environments(pool))
+        data = read_data(config.data, environments(pool))
+        if algorithm(config.algorithm).recorded:
+            require_rewards(data, config.algorithm)
     policy = Policy.load(config.model, config.policy, seed=config.seed, ranks=ranks)
     agent = build_agent(config.agent, RecordedModel(policy.model))
     temperature = sampling_temperature(agent, policy, config.algorithm)

@@ -169,7 +169,7 @@ class Training:
             return None
         data = read_data(self.config.data, environments(training_tasks(self.config)))
         for line in data.report:
-            self._note(line)
+            self.note(line)
         return data
 
     def steps(self) -> Iterator[int]:
@@ -244,6 +244,7 @@ class Training:
         table: TurnTable | None = None,
         rows: Sequence[Row] | None = None,
         fitting: Fitting | None = None,
+        demonstrated: bool = False,
     ) -> Iterator[Update]:
         """The block in which the weights change; nothing is sampled meanwhile.
 
@@ -254,10 +255,12 @@ class Training:
             table: the turns of the episodes.
             rows: training rows, where they are not those of the episodes themselves.
             fitting: a critic that is fitted beside the policy.
+            demonstrated: the rows' tokens are others'; so it is where nothing is credited.
         """
         rows = scored_rows(episodes, table) if rows is None else rows
-        if "episodes" not in self._line:
-            self._line |= of_episodes(episodes)
+        if "episodes" not in self._line and episodes:
+            used = {row.episode for row in rows}
+            self._line |= of_episodes([episode for number, episode in enumerate(episodes) if number in used])
         if table is not None and credit is not None:
             self._line |= of_credit(table, credit)
             self._tasks.learn(magnitudes(self._played, episodes, table, credit))
@@ -279,6 +282,7 @@ class Training:
             table=table,
             smoothing=self._smoothing if self._smoothing.active else None,
             fitting=fitting,
+            demonstrated=demonstrated or credit is None,
         )
         self._smoothing.begin(step)
         with self.timed("update"), self.policy.updating(f"step-{step}"):
@@ -289,6 +293,10 @@ class Training:
         if config.sampler is not None:
             with self.timed("push"):
                 self._sampler.publish(f"step-{step}")
+
+    def report(self, found: Mapping[str, float]) -> None:
+        """Add numbers to what is logged of the step."""
+        self._line |= found
 
     def finish(self, step: int) -> None:
         """Log the step, evaluate and save where it is time."""
@@ -302,7 +310,7 @@ class Training:
         self._writer.sync()
         self._offsets = {k: v for found in self.ranks.exchange(self._writer.offsets()) for k, v in found.items()}
         for warning in warnings(self.metrics.steps):
-            self._note(warning)
+            self.note(warning)
         if step % config.checkpoint_every == 0 or step == config.steps:
             self._save()
         self._show("done")
@@ -375,7 +383,8 @@ class Training:
         yield
         self._line["seconds"][what] = self._line["seconds"].get(what, 0.0) + time.perf_counter() - begun
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Tell something that a person should know, and write it into the run's log."""
         self.on_notice(text)
         if self.ranks.first:
             self._writer.log(text)

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from arena.trainers._optimiser import Optimiser
     from arena.trainers._policy import Policy
 
-TRAINED = {"own": (POLICY,), "demonstrations": (DEMONSTRATOR,)}
-"""Whose tokens a loss takes."""
-
 
 class Update:
     """One step's rows, gone through `epochs` times in `minibatches` each.
@@ -40,6 +37,7 @@ class Update:
     Args:
         rows: of scored episodes.
         credit: a number for each token of the table, None for 1 on each.
+        demonstrated: the tokens of others train, not the policy's own.
         rate: the learning rate.
         temperature: of the sampling.
         reference: log-probabilities under the reference policy, where there is a KL term.
@@ -65,13 +63,14 @@ class Update:
         table: TurnTable | None = None,
         smoothing: Smoothing | None = None,
         fitting: Fitting | None = None,
+        demonstrated: bool = False,
     ) -> None:
         self._config, self._policy, self._optimiser = config, policy, optimiser
         self._step, self._rows, self._episodes, self._credit = step, rows, episodes, credit
         self._rate, self._temperature, self._folder, self._reference = rate, temperature, folder, reference
         self._turns = None if table is None else np.repeat(table.turn, np.diff(table.token_offsets))
         self._smoothing, self._fitting = smoothing, fitting
-        self._producers = TRAINED["demonstrations" if credit is None else "own"]
+        self._producers = (DEMONSTRATOR,) if demonstrated else (POLICY,)
         self._ranks = policy.ranks
         self._averages, self._norms = Averages(), list[float]()
         self._broken: tuple[Batch, Tensor] | None = None
@@ -131,14 +130,41 @@ class Update:
         assert self._fitting is not None, "this update has no critic"
         return self._fitting.fit.values(batch, batch.columns["returns"].isfinite())
 
-    def backward(self, batch: Batch, logprob: Tensor, loss: Tensor, metrics: Mapping[str, float]) -> None:
+    def backward(self, batch: Batch, logprob: Tensor | None, loss: Tensor, metrics: Mapping[str, float]) -> None:
         """Add the gradients of a batch's loss; the last batch of a minibatch makes the optimiser step.
+
+        Args:
+            batch: as it came from `batches`.
+            logprob: the policy's, of its tokens (B, L); None where only the critic is trained and nobody asked.
+            loss: of the batch.
+            metrics: means over its tokens.
 
         Raises:
             TrainingDiverged: the loss or the gradient of the minibatch is not finite.
             RankFailed: so on another rank.
             RankLost: a rank has ended.
         """
+        share = float(batch.mask.sum())
+        total, more = (loss, {}) if logprob is None else self._with_bonuses(batch, logprob, loss)
+        if batch.spare:
+            total = total * 0.0
+        elif not np.isfinite(float(total.detach())):
+            # Its gradient is no number either, so the optimiser will not step, on any rank.
+            self._broken, total = self._broken or (batch, _shown(batch, logprob)), total * np.nan
+        with self._ranks.guarded():
+            total.backward()
+        self._optimiser.accumulate()
+        if self._fitting is not None:
+            self._fitting.fit.accumulate()
+        if not batch.spare:
+            self._averages.add({**metrics, **more, "loss": float(loss.detach()) * batch.tokens / share}, share)
+        if batch.completes:
+            self._step_all()
+            if not np.isfinite(self._norms[-1]):
+                self._diverged(batch, _shown(batch, logprob))
+
+    def _with_bonuses(self, batch: Batch, logprob: Tensor, loss: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """The loss with the entropy bonus and the KL term, and what they came to."""
         assert self._entropy is not None, "logprobs comes first"
         entropy = (self._entropy * batch.mask).sum() / batch.tokens
         total = loss - self._config.entropy_bonus * entropy
@@ -152,22 +178,7 @@ class Update:
             divergence = kl(logprob, self._reference(batch), self._config.kl_estimator) * batch.mask
             total = total + self._config.kl * divergence.sum() / batch.tokens
             more["kl"] = float(divergence.detach().sum()) / share
-        if batch.spare:
-            total = total * 0.0
-        elif not np.isfinite(float(total.detach())):
-            # Its gradient is no number either, so the optimiser will not step, on any rank.
-            self._broken, total = self._broken or (batch, logprob.detach()), total * np.nan
-        with self._ranks.guarded():
-            total.backward()
-        self._optimiser.accumulate()
-        if self._fitting is not None:
-            self._fitting.fit.accumulate()
-        if not batch.spare:
-            self._averages.add({**metrics, **more, "loss": float(loss.detach()) * batch.tokens / share}, share)
-        if batch.completes:
-            self._step_all()
-            if not np.isfinite(self._norms[-1]):
-                self._diverged(batch, logprob.detach())
+        return total, more
 
     def _step_all(self) -> None:
         """Step what is fitted, and the policy unless it is frozen; a norm that is not finite is noted for both."""
@@ -204,7 +215,8 @@ class Update:
         padded, filled, trained = map(
             sum, zip(*self._ranks.exchange((self._padded, self._filled, self._trained)), strict=True)
         )
-        found: dict[str, Any] = {"loss": 0.0, "entropy": 0.0, **self._averages.means()}
+        critic_alone = self._trained > 0 and self._entropy is None
+        found: dict[str, Any] = {"loss": 0.0} | ({} if critic_alone else {"entropy": 0.0}) | self._averages.means()
         return {
             **found,
             **(self._fitting.metrics() if self._fitting is not None else {}),
@@ -216,6 +228,11 @@ class Update:
             "computed_tokens": filled,
             "padding_waste": 1 - filled / padded if padded else 0.0,
         }
+
+
+def _shown(batch: Batch, logprob: Tensor | None) -> Tensor:
+    """What is saved of a broken batch."""
+    return batch.mask * 0 if logprob is None else logprob.detach()
 
 
 __all__ = ["TrainingDiverged", "Update"]
