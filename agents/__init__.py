@@ -20,6 +20,9 @@ AGENTS.register(
 AGENTS.register("human", "arena.agents.human:HumanAgent", "a person at the terminal")
 AGENTS.register("chat", "arena.agents.chat:ChatAgent", "asks a model: the whole conversation, its reply is the action")
 AGENTS.register("react", "arena.agents.react:ReactAgent", "asks a model: a thought, then an action")
+AGENTS.register(
+    "best_of_n", "arena.agents.best_of_n:BestOfNAgent", "asks a model n times; a critic chooses: critic=RUN", "train"
+)
 
 MODELS.register("openai", "arena.agents.models.openai:OpenAIModel", "any server that speaks OpenAI's chat completions")
 MODELS.register("anthropic", "arena.agents.models.anthropic:AnthropicModel", "Anthropic's messages API")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
@@ -80,6 +80,9 @@ class ModelOptions:
     @cached_property
     def prompt_hash(self) -> str:
         """Names the text of all templates in use, which must not change when a run is resumed."""
+        return self._templates_hash()
+
+    def _templates_hash(self) -> str:
         prompts = [self._system.prompt, retry_prompt(), *([] if self.window is None else [self._user])]
         return hashlib.sha256("".join(prompt.digest for prompt in prompts).encode()).hexdigest()[:16]
 
@@ -91,15 +94,21 @@ class ModelOptions:
     def _user(self) -> Prompt:
         return window_prompt(self.user)
 
-    def dialogue(self, brief: Brief, replies: ReplyForm) -> Dialogue:
-        """Begin an episode in which the model's answers have the form `replies`, or are tool calls."""
+    def dialogue(self, brief: Brief, replies: ReplyForm, make: Callable[..., Dialogue] | None = None) -> Dialogue:
+        """Begin an episode in which the model's answers have the form `replies`, or are tool calls.
+
+        Args:
+            brief: what the agent is told.
+            replies: how an answer stands for an action.
+            make: makes the episode's dialogue, given what `Dialogue` is given; that unless told.
+        """
         calling = self.tools and bool(brief.tools)
         system = self._system.message(brief, calling)
         opening = [system] if system.text else []
         history: History = WholeHistory(self.model, opening)
         if self.window is not None:
             history = WindowHistory(self.model, opening, self.window, self._user)
-        return Dialogue(
+        return (make or Dialogue)(
             self.model,
             history,
             CallReplies() if calling else replies,

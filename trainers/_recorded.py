@@ -1,4 +1,4 @@
-"""Recorded episodes as a training set: what the policy would have been shown and would have answered, and what it earned.
+"""Recorded episodes as a training set: what the policy would have been shown and have answered, and what it earned.
 
 Shapes: T turns, N answer tokens, E episodes.
 

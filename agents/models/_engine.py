@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +34,12 @@ class Options:
     context: int | None = None
     cache_gb: float | None = None
     deterministic: bool = False
+    critic: str | None = None
+    beta: float = 16.0
 
     def __post_init__(self) -> None:
+        if not math.isfinite(self.beta):
+            raise UsageError(f"beta is how far the critic is followed: a number such as 16, not {self.beta}.")
         if min(self.max_batch, 1 if self.threads is None else self.threads) < 1 or (self.cache_gb or 0) < 0:
             raise UsageError(f"max_batch and threads are at least 1 and cache_gb at least 0, not {self}.")
 

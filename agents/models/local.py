@@ -14,6 +14,9 @@ Options of the spec, all optional:
     context         fewest of: this, the model's limit
     cache_gb        memory for keys and values, half of it for answers in progress and half for
                     conversations between their turns (2 on a CPU, half of what is free on a GPU)
+    critic          a critic of tokens (`arena train ilql` or `mc`: RUN, or its folder RUN/critic): tokens are drawn
+                    from softmax(log pi + beta min Q), value-guided decoding
+    beta            how far it is followed (16); 0 not at all
     deterministic   compute each answer alone and encode its prompt whole, so that it is a function of
                     the prompt's ids, the sampling and the weights. The price is batching and the reuse
                     of keys and values: about a quarter of the tokens per second with 16 conversations of 8
@@ -28,6 +31,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -67,8 +71,13 @@ class LocalModel:
         self.spec = spec or f"hf:{name}"
         self._options = options or Options()
         self._folder = _weights.find_folder(name)
-        template = _weights.template_of(self._folder)
-        self._become(_weights.identity_of(self._folder), tools="tools" in template)
+        template, identity = _weights.template_of(self._folder), _weights.identity_of(self._folder)
+        if self._options.critic is not None:
+            from arena.agents.models.critic_scores import critic_folder, critic_identity
+
+            together = identity + critic_identity(critic_folder(self._options.critic))
+            identity = hashlib.sha256(together.encode()).hexdigest()
+        self._become(identity, tools="tools" in template)
 
     @classmethod
     def from_spec(cls, spec: Spec) -> LocalModel:
@@ -88,6 +97,8 @@ class LocalModel:
             context=given.whole("context", 0) or None,
             cache_gb=given.number("cache_gb", None),
             deterministic=given.flag("deterministic", False),
+            critic=given.text("critic"),
+            beta=given.number("beta", Options().beta) or 0.0,
         )
         given.done()
         return cls(spec.name, options, spec=str(spec))
@@ -135,6 +146,10 @@ class LocalModel:
                 network = _weights.load_network(self._folder, device, _weights.choose_dtype(options.dtype, device))
                 if device == "cpu":
                     set_threads(network, options.threads)
+                if options.critic is not None:
+                    from arena.agents.models._guided import load_guided
+
+                    network = load_guided(network, tokenizer, options.critic, options.beta)
                 self._engine = self._assemble(network, tokenizer)
             return self._engine
 
