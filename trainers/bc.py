@@ -6,8 +6,9 @@ Demonstrations are episodes of any agent: the trained agent is led through the o
 actions are written in its own form and tokens. `keep` below 1 takes the episodes with the highest
 returns only (filtered BC; Abdulhai et al. 2023, section 4).
 
-Deviations: none of the reference's tie rule: exactly the best round(keep x episodes) are taken, the
-earlier of equals, where a quantile would keep all ties.
+Deviations: exactly the best round(keep x episodes) are taken, the earlier of equals. `ties="keep"` is the
+references' rule (ArCHer, DigiRL): all at or above the (1 - keep) quantile of the returns, which keeps every
+episode where most returns are equal.
 
     arena train bc --env arena/Maze-v0 --model ./my-model --steps 10 --set tasks=32
     arena train bc --env arena/Maze-v0 --model ./my-model --steps 3 --data runs/played --set data.success=true
@@ -17,7 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from arena.agents import build as build_agent
 from arena.core.errors import UsageError
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from arena.core.episode import Episode
+    from arena.trainers._segments import Floats, Integers
     from arena.trainers._training import Training
 
 
@@ -40,22 +44,33 @@ class Config(Options):
     """Agent that plays the demonstrations of each step, where no recorded episodes are given."""
     keep: float = 1.0
     """Share of the episodes that is imitated: those with the highest returns."""
+    ties: Literal["earlier", "keep"] = "earlier"
+    """Of equal returns at the border the `earlier` are taken, or all of them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.keep <= 1:
+            raise UsageError(f"keep is a share in (0, 1], not {self.keep}.")
 
 
-def best(episodes: Sequence[Episode], keep: float) -> list[Episode]:
+def highest(returns: Floats, config: Config) -> Integers:
+    """The places of the highest of E returns, in their order; at least one of them."""
+    if config.ties == "keep":
+        return np.flatnonzero(returns >= np.quantile(returns, 1 - config.keep))
+    return np.sort(np.argsort(-returns, kind="stable")[: max(round(config.keep * len(returns)), 1)])
+
+
+def best(episodes: Sequence[Episode], config: Config) -> list[Episode]:
     """The scored episodes with the highest returns, in their order.
 
     Raises:
-        UsageError: `keep` is no share, or nothing is left.
+        UsageError: nothing is left.
     """
-    if not 0 < keep <= 1:
-        raise UsageError(f"keep is a share in (0, 1], not {keep}.")
     scored = [episode for episode in episodes if episode.outcome.scored and episode.turns]
-    ranked = sorted(range(len(scored)), key=lambda place: -scored[place].total_reward)
-    chosen = sorted(ranked[: max(round(keep * len(scored)), 1)])
-    if not chosen:
+    if not scored:
         raise UsageError("There are no scored episodes to imitate.")
-    return [scored[place] for place in chosen]
+    returns = np.array([episode.total_reward for episode in scored])
+    return [scored[place] for place in highest(returns, config)]
 
 
 def loss(logprob: Tensor, mask: Tensor, *, tokens: float | None = None) -> tuple[Tensor, dict[str, float]]:
@@ -72,7 +87,7 @@ def train(training: Training, config: Config) -> None:
     recorded = list(data.episodes()) if data is not None else []
     for step in training.steps():
         episodes = training.collect(step, build_agent(config.demonstrator), 1) if data is None else recorded
-        chosen = best(episodes, config.keep)
+        chosen = best(episodes, config)
         rows = in_any_thread(demonstrations(chosen, training.make_agent, training.policy.model))
         with training.updating(step, chosen, None, rows=rows) as update:
             for batch in update.batches():

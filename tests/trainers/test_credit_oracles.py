@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reference_cases import CLOSE, case, gigpo_table, masked_table
 
-from arena.trainers import TurnTable, gigpo, grpo, loop, opo, ppo, reinforce, reinforce_pp, rloo
+from arena.trainers import TurnTable, bc, gigpo, grpo, loop, opo, ppo, reinforce, reinforce_pp, rloo
 from arena.trainers._groups import dense, normalised, similar
 from arena.trainers._returns import discounted_returns
 
@@ -238,3 +238,13 @@ def test_semi_online_returns_are_cut_where_the_expert_was_not_matched():
 def same_partition(groups, expected):
     pairs = set(zip(np.asarray(groups).tolist(), expected, strict=True))
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+
+
+def test_filtered_bc():
+    """The references keep all ties at the quantile; ours, unless asked, exactly the share that was told."""
+    one = case("filtered_bc")
+    returns, share = np.array(one.inputs.returns), one.inputs.fraction
+    assert bc.highest(returns, bc.Config(keep=share, ties="keep")).tolist() == one.expected["kept"]
+    assert bc.highest(returns, bc.Config(keep=share)).tolist() == one.expected["kept"][:1]
+    assert bc.highest(np.zeros(10), bc.Config(keep=share, ties="keep")).tolist() == list(range(10))
+    assert bc.highest(np.zeros(10), bc.Config(keep=share)).tolist() == [0]

@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 
 import torch
 
+from arena.agents.models.critic_heads import HeadOptions, ValueHead, hl_gauss
 from arena.trainers._entropy import EntropyHistory, smoothing_penalty, smoothing_weight
 from arena.trainers._kl import kl
 from arena.trainers._losses import aggregate
@@ -139,3 +140,18 @@ def test_entropy_history_survives_a_checkpoint():
     history.add(3, 0.5)
     restored = EntropyHistory.from_state(json.loads(json.dumps(history.state())))
     assert [restored.usual(turn) for turn in (0, 1, 3)] == [1.5, None, 0.5]
+
+
+def test_hl_gauss():
+    """The projection onto bins, what it decodes to, the cross entropy, and the value that logits mean."""
+    one = case("hl_gauss")
+    at = one.inputs
+    target = torch.tensor(at.targets)
+    head = ValueHead(2, HeadOptions(kind="hl_gauss", low=at.v_min, high=at.v_max, bins=at.num_bins))
+    shares = hl_gauss(target, head.edges, at.sigma_over_bin)
+    np.testing.assert_allclose(shares, one.expected["probs"], **CLOSE)
+    centres = (head.edges[1:] + head.edges[:-1]) / 2
+    np.testing.assert_allclose(shares @ centres, one.expected["decoded_mean"], **CLOSE)
+    scores = torch.tensor(at.logits).expand(len(target), 1, -1)
+    np.testing.assert_allclose(head.loss(scores, target), one.expected["ce_loss"], **CLOSE)
+    np.testing.assert_allclose(head.value(scores), one.expected["value_from_logits"], **CLOSE)
