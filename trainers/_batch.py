@@ -92,7 +92,7 @@ def rows_of(episodes: Iterable[Episode]) -> list[Row]:
                         raise UsageError(
                             f"{call.model} was asked through chat completions, where earlier answers enter the prompt "
                             "as other tokens than were sampled: such episodes serve evaluation. Sample with "
-                            "tokens:NAME@URL, or imitate them (arena train bc --set settings.runs=…)."
+                            "tokens:NAME@URL, or imitate them (arena train bc --data RUN)."
                         )
                     place += len(call.prompt_ids.new)
                     writer.add(

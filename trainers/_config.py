@@ -148,6 +148,16 @@ class TrainConfig(BaseModel):
             self._check_recorded()
         if self.smoothing.weight and not self.entropy_bonus:
             raise UsageError("smoothing is a part of the entropy bonus: give entropy_bonus too (EPO: 0.001).")
+        if self.data.runs and (algorithm(self.algorithm).groups or algorithm(self.algorithm).ratio):
+            raise UsageError(
+                f"{self.algorithm} learns from the episodes that it plays, so data.runs would do nothing. Imitate them "
+                "first (arena train bc --data RUN), and train the model that comes out."
+            )
+        if self.settings.get("aggregation") == "seq-mean-token-sum-norm" and not self.settings.get("horizon"):
+            raise UsageError(
+                "aggregation=seq-mean-token-sum-norm divides each sequence by a fixed length, which depends on nothing "
+                "but you: give settings.horizon=N, such as the most tokens that an episode may sample."
+            )
         if self.shaping.keep_groups < 1 and self.group_size < 2:
             raise UsageError("shaping.keep_groups compares the spread of groups: use a group size of 2 or more.")
         if self.curriculum.horizon:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from arena.trainers._options import Aggregation
+from arena.trainers._options import FixedAggregation
 
 Metrics = dict[str, Tensor]
 
@@ -17,7 +17,7 @@ Metrics = dict[str, Tensor]
 def aggregate(
     per_token: Tensor,
     mask: Tensor,
-    mode: Aggregation = "token-mean",
+    mode: FixedAggregation = "token-mean",
     *,
     tokens: float | None = None,
     sequences: float | None = None,
@@ -35,7 +35,8 @@ def aggregate(
             `seq-mean-token-sum`: each sequence's sum. `seq-mean-token-sum-norm`: that over `horizon`.
         tokens: number of training tokens of the whole batch.
         sequences: number of sequences of the whole batch; by default those with a training token.
-        horizon: a fixed length for `seq-mean-token-sum-norm`; L by default.
+        horizon: a fixed length for `seq-mean-token-sum-norm`; L by default, which suits a batch that is whole:
+            parts of one have lengths of their own.
     """
     mask = mask.to(per_token.dtype)
     masked = torch.where(mask > 0, per_token, torch.zeros_like(per_token)) * mask

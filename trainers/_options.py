@@ -16,8 +16,11 @@ Scale = Literal["group", "batch", "none"]
 Statistics = Literal["trajectories", "rows"]
 """Count each trajectory once, or once per turn, so that long ones weigh more (verl-agent, per-turn rows)."""
 
-Aggregation = Literal["token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm"]
+Aggregation = Literal["token-mean", "seq-mean-token-mean", "seq-mean-token-sum"]
 """How the losses of tokens become one number; see `_losses.aggregate`."""
+
+FixedAggregation = Literal[Aggregation, "seq-mean-token-sum-norm"]
+"""The same, or each sequence's sum over a fixed length, which has to be told."""
 
 
 @dataclass(frozen=True)

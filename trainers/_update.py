@@ -215,10 +215,9 @@ class Update:
         padded, filled, trained = map(
             sum, zip(*self._ranks.exchange((self._padded, self._filled, self._trained)), strict=True)
         )
-        critic_alone = self._trained > 0 and self._entropy is None
-        found: dict[str, Any] = {"loss": 0.0} | ({} if critic_alone else {"entropy": 0.0}) | self._averages.means()
         return {
-            **found,
+            "loss": 0.0,
+            **self._averages.means(),
             **(self._fitting.metrics() if self._fitting is not None else {}),
             "grad_norm": float(np.mean(self._norms)) if self._norms else 0.0,
             "learning_rate": self._rate,

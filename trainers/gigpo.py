@@ -75,6 +75,11 @@ class Config(Options):
     aggregation: Aggregation = "token-mean"
     """How tokens become one loss."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.similarity is not None and not 0 < self.similarity <= 1:
+            raise UsageError(f"similarity is a ratio in (0, 1], not {self.similarity}.")
+
 
 def advantages(table: TurnTable, config: Config, texts: Sequence[str] | None = None) -> Floats:
     """Advantage of each turn (T); `similarity` alone needs the rows' `texts` (`observation_texts(episodes)`)."""
@@ -108,12 +113,10 @@ def step_groups(table: TurnTable, config: Config, texts: Sequence[str] | None = 
     """The dense index of each turn's group: same task and seed, same or similar state (T).
 
     Raises:
-        UsageError: `similarity` without texts, or with a threshold that is none.
+        UsageError: `similarity` without texts.
     """
     if config.similarity is None:
         return dense(paired(table.group, table.state))
-    if not 0 < config.similarity <= 1:
-        raise UsageError(f"similarity is a ratio in (0, 1], not {config.similarity}.")
     if texts is None or len(texts) != len(table):
         raise UsageError("similarity compares texts: give the observation of each row, observation_texts(episodes).")
     return dense(similar(texts, table.group, config.similarity))

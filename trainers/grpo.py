@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from arena.trainers._groups import has_spread
-from arena.trainers._options import Aggregation, Options, Scale, Singleton, Statistics
+from arena.trainers._options import FixedAggregation, Options, Scale, Singleton, Statistics
 from arena.trainers._relative import relative_returns
 from arena.trainers._table import TurnTable
 
@@ -58,10 +58,10 @@ class Config(Options):
     """… and 1 + clip_high."""
     dual_clip: float | None = None
     """Where A < 0, the loss is at most this times -A."""
-    aggregation: Aggregation = "token-mean"
+    aggregation: FixedAggregation = "token-mean"
     """How tokens become one loss."""
     horizon: int | None = None
-    """The fixed length of `aggregation="seq-mean-token-sum-norm"`, in tokens."""
+    """The fixed length of `aggregation="seq-mean-token-sum-norm"`, in tokens; a training needs to be told."""
     dynamic_sampling: bool = False
     """Drop groups without spread and sample others in their place …"""
     sampling_rounds: int = 3

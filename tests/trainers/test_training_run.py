@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from arena.trainers._config import TrainConfig
 from arena.trainers._guards import TrainingDiverged, warnings
 from arena.trainers._metrics import TIMED
 from arena.trainers._optimiser import Optimiser, OptimiserOptions
+from arena.trainers._options import FixedAggregation
 from arena.trainers._policy import Policy, PolicyOptions
 from arena.trainers._training import Training
 
@@ -218,13 +220,19 @@ def test_cloning_an_oracle_makes_its_actions_likely(tiny_model, tmp_path):
     assert lines[-1]["demonstrated"] > 0.5
 
 
-def test_passes_add_up_to_the_gradient_of_the_whole_minibatch(tiny_model, tmp_path):
-    """A loss divided by each pass's own tokens would weigh short passes more."""
+@pytest.mark.parametrize("aggregation", get_args(FixedAggregation))
+def test_passes_add_up_to_the_gradient_of_the_whole_minibatch(tiny_model, tmp_path, aggregation):
+    """A loss divided by each pass's own tokens, rows or width would weigh short passes more."""
     ends = []
-    for number, budget in enumerate((10**6, 200)):
-        changed = {"pass_tokens": budget, "minibatches": 1, "steps": 1}
-        ends.append(weights(train(tiny_model, tmp_path / str(number), **changed).folder))
+    changed = {"algorithm": "grpo", "env": "babble/Babble-v0", "params": {}, "agent": "chat:max_tokens=4,stop=e"}
+    changed |= {"minibatches": 1, "steps": 1, "tasks": 4, "settings": {"aggregation": aggregation}}
+    if aggregation == "seq-mean-token-sum-norm":
+        changed["settings"] |= {"horizon": 12}
+    for number, budget in enumerate((10**6, 60)):
+        ends.append(weights(train(tiny_model, tmp_path / str(number), pass_tokens=budget, **changed).folder))
     assert all(torch.allclose(ends[0][name], ends[1][name], atol=2e-5) for name in ends[0])
+    before = load_file(tiny_model / "model.safetensors")
+    assert any(not torch.allclose(ends[0][name], before[name], atol=2e-5) for name in before)
 
 
 def test_what_earned_more_becomes_likelier_and_what_earned_less_unlikelier(tiny_model, tmp_path):
@@ -299,6 +307,8 @@ def test_trouble_is_said_in_words_once():
     collapsed = {**fine, "entropy": 0.01}
     assert "hardly explores" in warnings([fine, fine, collapsed])[0]
     assert warnings([fine, collapsed, collapsed]) == []
+    without = {name: value for name, value in fine.items() if name != "entropy"}
+    assert warnings([fine, without]) == []
     assert "Answers grew" in warnings([fine, {**fine, "tokens_per_turn": 40.0}])[0]
 
 
@@ -315,6 +325,17 @@ WRONG = {
     "greedy sampling": ({"agent": "chat:temperature=0"}, r"temperature 0"),
     "more tasks than there are": ({"train_tasks": 1}, r"A step has tasks=2 different tasks; train_tasks=1"),
     "a choice there is not": ({"settings": {"singleton": "none"}}, r"singleton"),
+    "a similarity that is none": ({"settings": {"similarity": 2.0}}, r"ratio in \(0, 1\], not 2.0"),
+    "a share that is none": ({"algorithm": "bc", "settings": {"keep": 0}}, r"share in \(0, 1\], not 0"),
+    "a fixed length that is not told": (
+        {"algorithm": "grpo", "settings": {"aggregation": "seq-mean-token-sum-norm"}},
+        r"give settings.horizon=N",
+    ),
+    "a fixed length where there is none": (
+        {"settings": {"aggregation": "seq-mean-token-sum-norm"}},
+        r"aggregation: input should be 'token-mean'",
+    ),
+    "recorded episodes that nothing learns from": ({"data": {"runs": ("runs/played",)}}, r"data.runs would do nothing"),
 }
 
 
