@@ -13,16 +13,9 @@ from arena.sandboxes._pool import Pool
 from arena.sandboxes.bubblewrap import Bubblewrap
 from arena.sandboxes.docker import Docker
 from arena.sandboxes.facade import SyncPool, SyncSandbox, SyncShell
-from arena.sandboxes.interface import (
-    Capabilities,
-    Download,
-    ExecResult,
-    Sandbox,
-    SandboxSpec,
-    Shell,
-    Snapshot,
-    Stats,
-)
+from arena.sandboxes.interface import Sandbox, Shell, Snapshot
+from arena.sandboxes.results import Capabilities, Download, ExecResult, Stats
+from arena.sandboxes.spec import SandboxSpec
 
 __all__ = [
     "Bubblewrap",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from arena.sandboxes.interface import SandboxSpec
+from arena.sandboxes.spec import SandboxSpec
 
 CONTROLLERS = ("memory", "pids", "cpu")
 SPARE_PROCESSES = 32

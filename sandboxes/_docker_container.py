@@ -10,7 +10,7 @@ from arena.sandboxes import _root, _seccomp
 from arena.sandboxes._channels import INSIDE
 from arena.sandboxes._docker_engine import EXPIRES, HOLDER, HOST, SANDBOX, TIME_TO_LIVE, host_name
 from arena.sandboxes._docker_exec import BOOT
-from arena.sandboxes.interface import SandboxSpec
+from arena.sandboxes.spec import SandboxSpec
 
 SPARE_PROCESSES = 8
 """Room above the spec's limit, for the supervisor and what starts and ends commands."""

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from arena.sandboxes import _jobs
 from arena.sandboxes._docker_stream import ERROR, Attached, Kept, Marked
-from arena.sandboxes.interface import Command, ExecResult
+from arena.sandboxes.interface import Command
+from arena.sandboxes.results import ExecResult
 
 BOOT = ("bash", "--norc", "--noprofile", "-c", 'IFS= read -r -d "" script; eval "$script"')
 """Runs what comes through its input, up to a NUL."""

@@ -6,7 +6,9 @@ import asyncio
 import re
 
 from arena.sandboxes._channels import INSIDE, Capture, ControlFolder, Messages, quoted
-from arena.sandboxes.interface import Command, ExecResult, SandboxSpec
+from arena.sandboxes.interface import Command
+from arena.sandboxes.results import ExecResult
+from arena.sandboxes.spec import SandboxSpec
 
 TIMED_OUT, KILLED = 124, 137
 """Exit codes as `timeout` and a shell report them."""

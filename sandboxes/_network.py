@@ -14,7 +14,7 @@ from arena.sandboxes import _docker_engine, _held
 from arena.sandboxes._docker_container import labels
 from arena.sandboxes._docker_engine import SANDBOX, call
 from arena.sandboxes.docker import Docker
-from arena.sandboxes.interface import MIB, SandboxSpec
+from arena.sandboxes.spec import MIB, SandboxSpec
 
 __all__ = ["Network"]
 

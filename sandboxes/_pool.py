@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from arena.core.errors import ArenaError, UsageError
-from arena.sandboxes.interface import Sandbox, SandboxSpec
+from arena.sandboxes.interface import Sandbox
+from arena.sandboxes.spec import SandboxSpec
 
 __all__ = ["Pool"]
 

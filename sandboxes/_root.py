@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from arena.sandboxes._channels import INSIDE
-from arena.sandboxes.interface import SandboxSpec
+from arena.sandboxes.spec import SandboxSpec
 
 HOST_PARTS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin", "usr")
 """What a sandbox sees of the host's root without an image: programs and libraries."""

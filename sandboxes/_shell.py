@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 from arena.core.errors import SandboxUnavailable
 from arena.sandboxes._jobs import KILLED, NO_ROOM, TIMED_OUT, NoRoom
-from arena.sandboxes.interface import Command, ExecResult, Shell
+from arena.sandboxes.interface import Command, Shell
+from arena.sandboxes.results import ExecResult
 
 if TYPE_CHECKING:
     from arena.sandboxes._supervised import Job, Streams, Supervised
 
 START_SECONDS = 30.0
 """How long bash may take to start, or to report its state."""
-STATE_SECONDS = 3.0
+STATE_SECONDS = 10.0
 """How long bash may take to start from a state."""
 STATE_LIMIT = 4 << 20
 """Bytes; a larger state is not taken over, and the one before it stands."""

@@ -17,7 +17,9 @@ from arena.sandboxes import _snapshot
 from arena.sandboxes._jobs import KILLED, NO_ROOM, TIMED_OUT, NoRoom
 from arena.sandboxes._shell import SupervisedShell
 from arena.sandboxes._snapshot import FileSnapshot
-from arena.sandboxes.interface import Command, ExecResult, Sandbox, SandboxSpec, Snapshot
+from arena.sandboxes.interface import Command, Sandbox, Snapshot
+from arena.sandboxes.results import ExecResult
+from arena.sandboxes.spec import SandboxSpec
 
 END_SECONDS = 15.0
 """How long a sandbox may take to end what it was told to end."""
@@ -108,6 +110,8 @@ class Supervised(Sandbox):
         """See `Sandbox.exec`."""
         self.check_command(command)
         begin = time.perf_counter()
+        if self._shell and not self._shell.busy:  # this command may end the shell: its state must be known before
+            await self._shell.take_state(patience=1)
         before = await self.before()
         if self.ended:
             return self.result_of_ended()

@@ -33,7 +33,9 @@ from arena.sandboxes._bwrap_shell import BubblewrapShell
 from arena.sandboxes._channels import Capture, ControlFolder
 from arena.sandboxes._jobs import FileJob, FileStreams
 from arena.sandboxes._supervised import Look, Supervised
-from arena.sandboxes.interface import Capabilities, Command, SandboxSpec, Stats
+from arena.sandboxes.interface import Command
+from arena.sandboxes.results import Capabilities, Stats
+from arena.sandboxes.spec import SandboxSpec
 
 __all__ = ["Bubblewrap"]
 

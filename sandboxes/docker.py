@@ -29,7 +29,9 @@ from arena.sandboxes._docker_shell import DockerShell
 from arena.sandboxes._docker_stream import OUT, Attached
 from arena.sandboxes._jobs import NoRoom
 from arena.sandboxes._supervised import END_SECONDS, Look, Supervised
-from arena.sandboxes.interface import Capabilities, Command, SandboxSpec, Stats
+from arena.sandboxes.interface import Command
+from arena.sandboxes.results import Capabilities, Stats
+from arena.sandboxes.spec import SandboxSpec
 
 __all__ = ["Docker"]
 

@@ -13,7 +13,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from arena.sandboxes._pool import Pool
 from arena.sandboxes.bubblewrap import Bubblewrap
-from arena.sandboxes.interface import Download, ExecResult, Sandbox, SandboxSpec, Shell, Snapshot, Stats
+from arena.sandboxes.interface import Sandbox, Shell, Snapshot
+from arena.sandboxes.results import Download, ExecResult, Stats
+from arena.sandboxes.spec import SandboxSpec
 
 __all__ = ["SyncPool", "SyncSandbox", "SyncShell"]
 

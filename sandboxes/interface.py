@@ -8,120 +8,19 @@ is a `SandboxUnavailable`, which is never shown to an agent as output and never 
 from __future__ import annotations
 
 import posixpath
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import BinaryIO, ClassVar, Self
 
 from arena.core.errors import UsageError
 from arena.sandboxes import _files
+from arena.sandboxes.results import Capabilities, Download, ExecResult, Stats
+from arena.sandboxes.spec import GIB, MIB, SandboxSpec
 
-__all__ = ["Capabilities", "Command", "Download", "ExecResult", "Sandbox", "SandboxSpec", "Shell", "Snapshot", "Stats"]
-
-MIB = 1 << 20
-GIB = 1 << 30
-RESERVED = ("/bin", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr")
-
-
-@dataclass(frozen=True)
-class SandboxSpec:
-    """What a sandbox is made of and what it may use; plain data, so that it can stand in a record.
-
-    Raises:
-        UsageError: a limit that is not positive, or a work folder that cannot be one.
-    """
-
-    image: str | None = None
-    """What the sandbox's root is made of, in the back end's terms; None for the back end's default."""
-    folders: tuple[str, ...] = ("/work",)
-    """The work folders: empty at the start, writable, kept by snapshots. Commands start in the first."""
-    read_only: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """What commands can read and not change: place in the sandbox -> folder of this machine, copied at the start."""
-    env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Environment variables of every command; nothing of the host's environment is handed on."""
-    user: str = "agent"
-    """Who the commands run as; `root` is a root without any capability."""
-    network: str = "none"
-    """`none`: a loopback interface of its own and nothing else; or the name of a `Network` (Docker only)."""
-    name: str = ""
-    """Under which name other sandboxes of its network reach it."""
-    pull: bool = False
-    """Whether an image that the engine does not have may be pulled from a registry. Docker only."""
-    runtime: str | None = None
-    """What runs a container, `runsc` (gVisor) for one; None for the engine's own choice. Docker only."""
-    timeout: float = 60.0
-    """Seconds a command may take where the call does not say."""
-    memory: int = 2 * GIB
-    """Bytes of memory, files in the writable folders included."""
-    processes: int = 256
-    """How many processes and threads there may be at once."""
-    cpus: float | None = None
-    """How many processors' worth of time it gets; None for no limit."""
-    disk: int = GIB
-    """Bytes of files in each writable folder, and in any one file."""
-    open_files: int = 1024
-    """How many files a process may hold open."""
-    output: int = MIB
-    """Bytes kept of each output stream of a command where the call does not say."""
-
-    def __post_init__(self) -> None:
-        for name in ("timeout", "memory", "processes", "disk", "open_files", "output"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"SandboxSpec.{name} must be positive, not {getattr(self, name)!r}.")
-        if self.cpus is not None and not self.cpus > 0:
-            raise UsageError(f"SandboxSpec.cpus must be positive or None, not {self.cpus!r}.")
-        if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", self.user):
-            raise UsageError(f"{self.user!r} cannot be a user's name: lower-case letters, digits, '_' and '-', please.")
-        if not self.folders:
-            raise UsageError("SandboxSpec.folders is empty: a sandbox needs at least one work folder.")
-        for folder in (*self.folders, *self.read_only):
-            normal = folder.startswith("/") and posixpath.normpath(folder) == folder and folder != "/"
-            if not normal or any(folder == place or folder.startswith(f"{place}/") for place in RESERVED):
-                raise UsageError(
-                    f"{folder!r} cannot be a folder of the sandbox's own: it must be an absolute path outside of "
-                    f"{', '.join(RESERVED)}."
-                )
-
-    def check_read_only(self) -> None:
-        """Raise UsageError where a folder to read is not there."""
-        for source in self.read_only.values():
-            if not Path(source).is_dir():
-                raise UsageError(f"SandboxSpec.read_only names {source!r}, which is no folder of this machine.")
-
-
-@dataclass(frozen=True)
-class ExecResult:
-    """What a command did."""
-
-    exit_code: int
-    """As a shell reports it: 128 + n for a command that signal n ended, 124 for one that ran out of time."""
-    stdout: bytes
-    """What it wrote, up to the limit; with `merge`, standard error too, in the order of writing."""
-    stderr: bytes
-    """What it wrote to standard error, up to the limit."""
-    timed_out: bool = False
-    """It was ended because its time was up, together with everything it had started."""
-    oom_killed: bool = False
-    """The kernel ended a process of the sandbox for want of memory meanwhile."""
-    out_of_processes: bool = False
-    """It left the sandbox full of processes; all that were running have been ended."""
-    truncated: bool = False
-    """It wrote more than is kept."""
-    duration: float = 0.0
-    """Seconds from the request to the result."""
-
-    @property
-    def text(self) -> str:
-        """Standard output as text; bytes that are no UTF-8 become U+FFFD."""
-        return self.stdout.decode("utf-8", "replace")
-
-    @property
-    def error_text(self) -> str:
-        """Standard error as text; bytes that are no UTF-8 become U+FFFD."""
-        return self.stderr.decode("utf-8", "replace")
+__all__ = ["Command", "Sandbox", "Shell", "Snapshot"]
 
 
 @dataclass(frozen=True)
@@ -138,41 +37,6 @@ class Command:
     merge: bool = False
     output: BinaryIO | None = None
     """Where standard output goes instead of into the result."""
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a back end holds a sandbox to on this machine, in words where yes and no do not suffice."""
-
-    memory: str
-    processes: str
-    cpus: bool
-    system_calls: str
-    networks: tuple[str, ...]
-    users: bool
-    """Whether commands may run as users other than the spec's."""
-
-
-@dataclass(frozen=True)
-class Stats:
-    """What a sandbox uses now; None where this machine cannot tell."""
-
-    processes: int | None
-    memory: int | None
-    memory_peak: int | None
-    cpu_seconds: float | None
-    snapshots: int
-    """Snapshots of it that have not been released."""
-
-
-@dataclass(frozen=True)
-class Download:
-    """What a download brought: regular files and folders. The rest was refused."""
-
-    files: int
-    bytes: int
-    refused: tuple[str, ...]
-    """One line for each thing left out, with the reason: a link, a device, a path that leads outside."""
 
 
 class Snapshot(ABC):

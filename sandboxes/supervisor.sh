@@ -59,6 +59,10 @@ count_kills() {
     done
 }
 
+# A `read` with a time gives these signals a meaning, and the kernel then lets them through. Where jobs are not started
+# from here, and so inherit nothing, they are ignored.
+[ -z "$life" ] || trap '' HUP INT QUIT ILL TRAP ABRT BUS FPE SEGV SYS PIPE ALRM TERM XCPU XFSZ VTALRM USR1 USR2
+
 exec 2>/dev/null
 printf 'ready\0'
 while read -r ${life:+-t "$life"} verb target others; do

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from arena.core.errors import UsageError
-from arena.sandboxes import SandboxSpec, SyncSandbox
+from arena.sandboxes import SandboxSpec, SyncSandbox, _shell
 
 SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=32 << 20, timeout=20)
 
@@ -150,8 +150,9 @@ def test_odd_commands_do_not_break_the_shell(shell, odd):
     assert shell.run("builtin echo fine").text == "fine\n"
 
 
-def test_a_poisoned_state_is_given_up(back_end):
+def test_a_poisoned_state_is_given_up(back_end, monkeypatch):
     """An agent that could keep the shell from starting would turn a failure into an unscored episode."""
+    monkeypatch.setattr(_shell, "STATE_SECONDS", 2.0)
     with SyncSandbox(SPEC, back_end) as sandbox:
         shell = sandbox.shell()
         shell.run("true")
