@@ -31,6 +31,7 @@ class Algorithm:
             distribution that was sampled from.
         imitates: it learns from the actions of others, and assigns no credit.
         recorded: it learns from recorded episodes, and plays none.
+        replays: it learns from a replay buffer, which recorded episodes and its own may fill.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Algorithm:
     ratio: bool = True
     imitates: bool = False
     recorded: bool = False
+    replays: bool = False
 
     @property
     def module(self) -> ModuleType:
@@ -60,7 +62,7 @@ ALGORITHMS = {
         Algorithm("opo", "compares with the length-weighted mean of the group"),
         Algorithm("loop", "leave-one-out advantages, the ratio clipped as a factor"),
         Algorithm("ppo", "compares with a critic, over turns, tokens or both", groups=False),
-        Algorithm("archer", "asks a critic of whole turns, learned off-policy from a replay buffer", groups=False),
+        Algorithm("archer", "asks a critic of whole turns that learns from a replay buffer", groups=False, replays=True),
         Algorithm("reinforce", "returns as they are", groups=False, ratio=False),
         Algorithm("reinforce_pp", "returns whitened over all tokens", groups=False),
         Algorithm("bc", "imitates recorded episodes, or an oracle's", groups=False, ratio=False, imitates=True),

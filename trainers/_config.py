@@ -148,7 +148,8 @@ class TrainConfig(BaseModel):
             self._check_recorded()
         if self.smoothing.weight and not self.entropy_bonus:
             raise UsageError("smoothing is a part of the entropy bonus: give entropy_bonus too (EPO: 0.001).")
-        if self.data.runs and (algorithm(self.algorithm).groups or algorithm(self.algorithm).ratio):
+        known = algorithm(self.algorithm)
+        if self.data.runs and (known.groups or known.ratio) and not known.replays:
             raise UsageError(
                 f"{self.algorithm} learns from the episodes that it plays, so data.runs would do nothing. Imitate them "
                 "first (arena train bc --data RUN), and train the model that comes out."

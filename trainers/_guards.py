@@ -58,36 +58,40 @@ def stop(
     names = ("ids", "attention", "mask", "old_logprob", "advantage")
     tensors = {name: getattr(batch, name).detach().cpu().contiguous() for name in names}
     save_file({**tensors, "logprob": logprob.detach().cpu().contiguous()}, path)
-    key = episodes[row.episode].key
+    key = episodes[row.episode].key if episodes else None
+    of = f"{named} of {key.task}, repeat {key.repeat}" if key else f"row {row.episode} of those drawn from the buffer"
     raise TrainingDiverged(
         f"The loss of step {step} is not a number. The batch is saved as {path}; "
-        f"{'its first broken number is in' if len(rows) else 'it begins with'} {named} of "
-        f"{key.task}, repeat {key.repeat}. The last checkpoint stands: resume it with a lower "
-        "optimiser.learning_rate or optimiser.max_grad_norm in a new run from its model folder."
+        f"{'its first broken number is in' if len(rows) else 'it begins with'} {of}. The last checkpoint stands: "
+        "resume it with a lower optimiser.learning_rate or optimiser.max_grad_norm in a new run from its model folder."
     )
 
 
 def warnings(history: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the metrics of the steps so far give reason to say now, with what to try.
 
-    Each is said at the step at which it begins to hold.
+    Each is said at the step at which it begins to hold; steps that did not measure it say nothing about it.
     """
     found = []
-    first, last = history[0], history[-1]
-    successes = [line["success"] for line in history]
-    if len(history) == _PATIENCE and not any(successes):
+    last = history[-1]
+    successes = [line["success"] for line in history if "success" in line]
+    if "success" in last and len(successes) == _PATIENCE and not any(successes):
         found.append(
             f"No episode of the first {_PATIENCE} steps succeeded, so there is nothing to reinforce. Start from "
             "demonstrations (arena train bc), or make the task easier (--set params.…)."
         )
-    if _begins(history, lambda line: line["entropy"] < 0.05 * max(first["entropy"], 1e-9)):
+    spread = [line for line in history if "entropy" in line]
+    if "entropy" in last and _begins(spread, lambda line: line["entropy"] < 0.05 * max(spread[0]["entropy"], 1e-9)):
         found.append(
-            f"The entropy fell from {first['entropy']:.3f} to {last['entropy']:.3f} nats a token: the policy hardly "
-            "explores any more. Try a lower learning rate, kl=0.01 or entropy_bonus=0.005."
+            f"The entropy fell from {spread[0]['entropy']:.3f} to {last['entropy']:.3f} nats a token: the policy "
+            "hardly explores any more. Try a lower learning rate, kl=0.01 or entropy_bonus=0.005."
         )
-    if _begins(history, lambda line: line["tokens_per_turn"] > 3 * max(first["tokens_per_turn"], 1)):
+    told = [line for line in history if "tokens_per_turn" in line]
+    if "tokens_per_turn" in last and _begins(
+        told, lambda line: line["tokens_per_turn"] > 3 * max(told[0]["tokens_per_turn"], 1)
+    ):
         found.append(
-            f"Answers grew from {first['tokens_per_turn']:.0f} to {last['tokens_per_turn']:.0f} tokens a turn. Try "
+            f"Answers grew from {told[0]['tokens_per_turn']:.0f} to {last['tokens_per_turn']:.0f} tokens a turn. Try "
             "max_tokens in the agent spec, or grpo's overlong_limit."
         )
     if _begins(history, lambda line: line.get("advantage_zero") == 1.0):

@@ -80,8 +80,8 @@ class MetricsFile:
         words = []
         if self.steps:
             last = self.steps[-1]
-            words += [f"success {last['success'] or 0:.2f}", f"reward {last['reward'] or 0:.2f}"]
-            words += [f"entropy {last['entropy']:.3f}"]
+            shown = (("success", 2), ("reward", 2), ("entropy", 3))
+            words += [f"{name} {last[name] or 0:.{digits}f}" for name, digits in shown if name in last]
         if self.evaluations:
             held_out = self.evaluations[-1]["eval"]["success"]["mean"]
             words.append(f"held-out {held_out if held_out is not None else float('nan'):.2f}")
@@ -148,11 +148,11 @@ def magnitudes(
 
 
 def rates(line: Mapping[str, Any]) -> dict[str, float]:
-    """Tokens per second of a step's sampling and of its update."""
+    """Tokens per second of a step's sampling and of its update, where it had one."""
     seconds = line["seconds"]
+    counted = (("sampled_tokens", "sample"), ("computed_tokens", "update"))
     return {
-        "sampled_tokens_per_second": line["sampled_tokens"] / max(seconds.get("sample", 0.0), 1e-9),
-        "computed_tokens_per_second": line["computed_tokens"] / max(seconds.get("update", 0.0), 1e-9),
+        f"{name}_per_second": line[name] / max(seconds.get(what, 0.0), 1e-9) for name, what in counted if name in line
     }
 
 

@@ -10,7 +10,7 @@ been shown it and would have answered it (see `_demonstrations`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,13 +69,14 @@ class TurnReader:
         model: in whose tokens.
         critic_agent: makes the agent whose prompts the critic reads; the trained agent's unless told.
         context: the most tokens of a prompt and its answer, and of what the critic reads.
+        count: trajectories that there are already; the next one gets this number.
     """
 
     make_agent: Callable[[Any], Agent]
     model: LocalModel
     context: int
     critic_agent: Callable[[Any], Agent] | None = None
-    _count: int = field(default=0, init=False)
+    count: int = 0
 
     def rows(self, episodes: Sequence[Episode], table: TurnTable, gamma: float, *, own: bool) -> TurnRows:
         """The turns of the scored episodes.
@@ -105,9 +106,9 @@ class TurnReader:
             written, states, final = await self._ids(episode, truncated, own)
             numbers = _numbers(table, here, gamma) | {
                 "version": np.array([one.version for one in written]),
-                "episode": np.full(len(here), self._count),
+                "episode": np.full(len(here), self.count),
             }
-            self._count += 1
+            self.count += 1
             for name, column in numbers.items():
                 scalars.setdefault(name, []).append(column)
             last = [np.zeros(0, np.int32)] * (len(here) - 1) + [np.array(final, np.int32)]
@@ -145,12 +146,14 @@ class TurnReader:
     ) -> tuple[list[_Written], tuple[int, ...]]:
         """The turns as an agent would have been shown and would have answered them; and what it is shown at the end."""
         teacher = Demonstrator(self.model)
-        agent = make_agent(teacher)
-        session = agent.start(brief_of(episode), 0)
+        agent: Any = make_agent(teacher)
+        session, most = agent.start(brief_of(episode), 0), agent.sampling.max_tokens
         found = []
         for turn in episode.turns:
             await show(session, teacher, Observation(turn.text, results=turn.results), turn.action, agent.spec)
-            found.append(_Written(teacher.prompt, teacher.said))
+            # An agent whose limit ends an answer before the end of the turn never says that end.
+            whole = len(teacher.said) - 1 != most
+            found.append(_Written(teacher.prompt, teacher.said if whole else teacher.said[:-1]))
         if not truncated or not episode.turns:
             return found, ()
         # What is answered here is not read, so the last action serves.
