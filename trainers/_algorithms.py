@@ -62,7 +62,7 @@ ALGORITHMS = {
         Algorithm("opo", "compares with the length-weighted mean of the group"),
         Algorithm("loop", "leave-one-out advantages, the ratio clipped as a factor"),
         Algorithm("ppo", "compares with a critic, over turns, tokens or both", groups=False),
-        Algorithm("archer", "asks a critic of whole turns that learns from a replay buffer", groups=False, replays=True),
+        Algorithm("archer", "asks a critic of whole turns, learned from a replay buffer", groups=False, replays=True),
         Algorithm("reinforce", "returns as they are", groups=False, ratio=False),
         Algorithm("reinforce_pp", "returns whitened over all tokens", groups=False),
         Algorithm("bc", "imitates recorded episodes, or an oracle's", groups=False, ratio=False, imitates=True),
