@@ -11,6 +11,8 @@ from arena.cli._console import notice, pairs, say, show
 from arena.core.errors import MissingPrerequisite
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from arena.trainers._training import Training
 
 
@@ -38,34 +40,38 @@ def save_plots(training: Training) -> list[Path]:
 
 def report(training: Training, complete: bool, plots: list[Path]) -> None:
     """The learning curve, before and after on held-out tasks, and what to type next."""
-    from rich.table import Table
-
     from arena.trainers._curve import curve, in_terminal
 
     folder, evaluations = training.folder, training.metrics.evaluations
     if evaluations:
         for line in in_terminal(curve(training.metrics.lines), measure="success on held-out tasks"):
             say(line)
-        number = evaluations[0]["eval"]["success"]["n"]
-        table = Table(title=f"{training.config.env}, {number} held-out tasks", title_justify="left")
-        for name in ("", "success, 95 %", "score, 95 %", "turns"):
-            table.add_column(name, justify="left" if not name else "right")
         first, last = evaluations[0], evaluations[-1]
-        for name, found in {"before": first, f"after step {last['step']}": last}.items():
-            held_out = found["eval"]
-            turns = held_out["turns"]
-            shown = "–" if turns is None else f"{turns:.1f}"
-            table.add_row(name, _interval(held_out["success"]), _interval(held_out["score"]), shown)
-        show(table)
+        show(before_and_after(training, {"before": first["eval"], f"after step {last['step']}": last["eval"]}))
     say()
-    following = {"evaluate it": _evaluating(training)} if complete else {"go on": f"arena train --resume {folder}"}
+    following = {"evaluate it": evaluating(training)} if complete else {"go on": f"arena train --resume {folder}"}
     following["read its episodes"] = f"arena replay {folder}"
     if plots:
         following["learning curve"] = str(plots[0])
     pairs({**following, "metrics": str(folder / "metrics.jsonl")})
 
 
-def _evaluating(training: Training) -> str:
+def before_and_after(training: Training, evaluations: dict[str, dict[str, Any]]) -> Table:
+    """Evaluations on the held-out tasks of a training, one row each."""
+    from rich.table import Table
+
+    number = next(iter(evaluations.values()))["success"]["n"]
+    table = Table(title=f"{training.config.env}, {number} held-out tasks", title_justify="left")
+    for name in ("", "success, 95 %", "score, 95 %", "turns"):
+        table.add_column(name, justify="left" if not name else "right")
+    for name, found in evaluations.items():
+        turns = found["turns"]
+        shown = "–" if turns is None else f"{turns:.1f}"
+        table.add_row(name, _interval(found["success"]), _interval(found["score"]), shown)
+    return table
+
+
+def evaluating(training: Training) -> str:
     """The command that evaluates the result as training did."""
     config = training.config
     words = ["arena", "eval", config.env, "-a", config.agent, "-m", str(training.folder / "model")]

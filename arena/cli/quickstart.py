@@ -21,16 +21,24 @@ if TYPE_CHECKING:
 SUMMARY = "See real agents play real games; nothing else needed."
 _TURNS_SHOWN = 4
 
-EXAMPLES = ("arena quickstart", "arena quickstart --suite text-small --out runs/first")
+EXAMPLES = (
+    "arena quickstart",
+    "arena quickstart --suite text-small --out runs/first",
+    "arena quickstart --train",
+)
 
 
 def command(
     suite: Annotated[str, typer.Option(metavar="SUITE", help="The suite to play.")] = "quickstart",
+    train: Annotated[
+        bool, typer.Option("--train", help="Instead, train a model from nothing to finding its way in mazes (minutes).")
+    ] = False,
     out: _options.Out = None,
 ) -> int:
     """Evaluate the random agent, the oracle and a small local model; replay an episode; run all of them again.
 
-    The model is built on the spot, with random weights: no network, no key and no GPU are needed.
+    The model is built on the spot, with random weights: no network, no key and no GPU are needed. With --train it
+    is shown a few solved mazes, and then learns from its own episodes.
     """
     from arena.cli._pages import print_episode
 
@@ -38,6 +46,11 @@ def command(
     folder = out or Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-quickstart"
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; choose another folder with --out.")
+    if train:
+        from arena.cli._quickstart_training import teach
+
+        _check_packages("Training")
+        return teach(folder)
     model = _build_model(folder / "model")
     contestants: dict[str, dict[str, Any]] = {
         "random": {"agent": "random"},
@@ -64,20 +77,25 @@ def command(
             "compare two": f"arena compare {folder / 'random'} {folder / 'oracle'}",
             "your model": "arena eval text-small -a chat -m openai:NAME@http://localhost:8000/v1",
             "your game": "arena new my-env",
+            "train a model": "arena quickstart --train",
         }
     )
     return 1 if diverged else 0
 
 
-def _build_model(folder: Path) -> Path:
+def _check_packages(what: str) -> None:
     import importlib.util
-
-    from arena.agents.models.tiny import build_tiny_model
 
     absent = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
     if absent:
-        what = f"The quickstart's local model needs {' and '.join(absent)}, which this Python does not have."
-        raise MissingPrerequisite(what, 'pip install "arena-gym[text,train]"')
+        needed = f"{what} needs {' and '.join(absent)}, which this Python does not have."
+        raise MissingPrerequisite(needed, 'pip install "arena-gym[text,train]"')
+
+
+def _build_model(folder: Path) -> Path:
+    from arena.agents.models.tiny import build_tiny_model
+
+    _check_packages("The quickstart's local model")
     notice("Building a small language model (untrained: expect it to score near 0) …")
     return build_tiny_model(folder)
 

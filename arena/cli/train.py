@@ -166,17 +166,10 @@ def _train(configured: Callable[[], TrainConfig] | Path, out: Path | None, as_js
 
 
 def _run(training: Training, as_json: bool) -> int:
-    with training, ProgressLine() as line, _Interrupts(training) as interrupts:
-
-        def said(text: str) -> None:
-            line.clear()
-            notice(f"! {text}")
-
-        if training.ranks.first:
-            training.on_progress, training.on_notice = line.write, said
-        training.run()
+    with training:
+        interrupted = follow(training)
     if not training.ranks.first:
-        return 130 if interrupts.happened else 0
+        return 130 if interrupted else 0
     complete = training.done == training.config.steps
     plots = save_plots(training)
     if as_json:
@@ -191,7 +184,21 @@ def _run(training: Training, as_json: bool) -> int:
         )
     else:
         report(training, complete, plots)
-    return 130 if interrupts.happened else 0
+    return 130 if interrupted else 0
+
+
+def follow(training: Training) -> bool:
+    """Run a training to its end, with its progress and notices shown; whether Ctrl-C ended it before."""
+    with ProgressLine() as line, _Interrupts(training) as interrupts:
+
+        def said(text: str) -> None:
+            line.clear()
+            notice(f"! {text}")
+
+        if training.ranks.first:
+            training.on_progress, training.on_notice = line.write, said
+        training.run()
+    return interrupts.happened
 
 
 class _Interrupts:
