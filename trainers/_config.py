@@ -29,6 +29,22 @@ _TABLES: dict[str, type[BaseModel]] = {
 }
 
 
+_DETAILS = {
+    "kl_estimator": "kl",
+    "importance_cap": "sampler",
+    "project": "tracker",
+    "shaping.normalise_by": "shaping.normalise",
+    "smoothing.low": "smoothing.weight",
+    "smoothing.high": "smoothing.weight",
+    "smoothing.form": "smoothing.weight",
+    "smoothing.unit": "smoothing.weight",
+    "curriculum.temperature": "curriculum.name",
+    "curriculum.window": "curriculum.name",
+    "curriculum.rate": "curriculum.name",
+}
+"""Options that say how something is done, and the option without which it is not done at all."""
+
+
 class TrainConfig(BaseModel):
     """A training run, as `arena train` takes it from its options, a `-c` file and `--set`."""
 
@@ -144,6 +160,11 @@ class TrainConfig(BaseModel):
                 f"{self.algorithm} imitates and assigns no credit, so {' and '.join(asked)} would do nothing: leave "
                 "them out."
             )
+        for detail, of in _DETAILS.items():
+            if self._told(detail) and not self._told(of):
+                raise UsageError(
+                    f"{detail} says how, and {of} is not asked for, so it would do nothing: give {of} too."
+                )
         if algorithm(self.algorithm).recorded:
             self._check_recorded()
         if self.smoothing.weight and not self.entropy_bonus:
@@ -170,6 +191,13 @@ class TrainConfig(BaseModel):
                 f"curriculum.name={self.curriculum.name} chooses tasks by what the last step taught, and max_staleness="
                 f"{self.max_staleness} samples before that is known: use uniform, or max_staleness=0."
             )
+
+    def _told(self, option: str) -> bool:
+        """Whether an option has another value than it has by default."""
+        table, _, name = option.rpartition(".")
+        owner = getattr(self, table) if table else self
+        value, default = getattr(owner, name), type(owner).model_fields[name].default
+        return bool(value != default)
 
     def _check_recorded(self) -> None:
         """Refuse what an algorithm that plays no episodes has no use for.

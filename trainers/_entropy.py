@@ -128,17 +128,20 @@ class Smoothing:
             turn: the turn of the episode that each token was sampled in (B, L).
             mask: 1 on the tokens that train (B, L).
         """
-        usual = torch.full_like(entropy, math.nan)
+        usual, compared = torch.full_like(entropy, math.nan), entropy
         for number in turn[mask > 0].unique().tolist():
             chosen = (turn == number) & (mask > 0)
             total, count = self._seen.get(number, (0.0, 0))
             self._seen[number] = total + float(entropy.detach()[chosen].sum()), count + int(chosen.sum())
+            if self.options.unit == "sequence":
+                means = (entropy * chosen).sum(-1, keepdim=True) / chosen.sum(-1, keepdim=True).clamp(min=1)
+                compared = torch.where(chosen, means, compared)
             if (before := self.history.usual(number)) is not None:
                 usual[chosen] = before
         known = ~usual.isnan()
         options = self.options
         penalty = smoothing_penalty(
-            entropy,
+            compared,
             usual.nan_to_num(),
             low=options.low,
             high=options.high,

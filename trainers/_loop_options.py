@@ -63,6 +63,8 @@ class SmoothingOptions(BaseModel):
     """The corridor's floor, as a multiple of the mean entropy that earlier steps had at the same turn …"""
     high: float = Field(default=1.2, gt=0)
     """… and its ceiling."""
+    unit: Literal["token", "sequence"] = "token"
+    """Whether the entropy of each token is held in the corridor, or the mean over the answers of a turn."""
     form: Literal["hinge", "constant"] = "hinge"
     """hinge pushes entropy back into the corridor; constant is the reference's, which has no gradient."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ pytest.importorskip("torch")
 import torch
 
 from arena.agents.models.critic_heads import HeadOptions, ValueHead, hl_gauss
-from arena.trainers._entropy import EntropyHistory, smoothing_penalty, smoothing_weight
+from arena.trainers._entropy import EntropyHistory, Smoothing, smoothing_penalty, smoothing_weight
 from arena.trainers._kl import kl
+from arena.trainers._loop_options import SmoothingOptions
 from arena.trainers._losses import aggregate
 
 torch.set_num_threads(1)
@@ -100,6 +102,23 @@ def test_entropy_hinge_pushes_entropy_back_into_the_corridor():
     entropy = torch.tensor([[0.5, 1.0, 2.0]], requires_grad=True)
     smoothing_penalty(entropy, torch.tensor([1.0]), weight=0.1).sum().backward()
     assert entropy.grad.tolist() == [[pytest.approx(-0.1), 0.0, pytest.approx(0.1)]]
+
+
+def test_smoothing_by_sequence_compares_the_mean_of_a_turns_answer():
+    """A row holds several turns: the mean must run over one turn's tokens, not over the row, nor over padding."""
+    entropy = torch.tensor([[0.9, 0.5, 1.5, 3.0, 9.0]], requires_grad=True)
+    turn, mask = torch.tensor([[-1, 0, 0, 1, -1]]), torch.tensor([[0.0, 1.0, 1.0, 1.0, 0.0]])
+    penalties = {}
+    for unit in get_args(SmoothingOptions.model_fields["unit"].annotation):
+        smoothing = Smoothing(SmoothingOptions(weight=1.0, low=0.8, high=1.2, unit=unit), steps=10)
+        smoothing.history.add(0, 1.0)
+        smoothing.history.add(1, 2.0)
+        smoothing.begin(1)
+        penalties[unit] = smoothing.penalty(entropy, turn, mask)
+    assert penalties["token"].item() == pytest.approx(0.3 + 0.3 + 0.6)
+    assert penalties["sequence"].item() == pytest.approx(0.6)
+    penalties["sequence"].backward()
+    assert entropy.grad.tolist() == [[0.0, 0.0, 0.0, 1.0, 0.0]]
 
 
 def test_ucb_curriculum():

@@ -335,6 +335,8 @@ WRONG = {
         {"settings": {"aggregation": "seq-mean-token-sum-norm"}},
         r"aggregation: input should be 'token-mean'",
     ),
+    "an estimator of nothing": ({"kl_estimator": "k1"}, r"kl_estimator says how, and kl is not asked for"),
+    "a corridor without a weight": ({"smoothing": {"high": 2.0}}, r"smoothing.high .* give smoothing.weight too"),
     "recorded episodes that nothing learns from": ({"data": {"runs": ("runs/played",)}}, r"data.runs would do nothing"),
 }
 
