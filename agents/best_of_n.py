@@ -14,7 +14,7 @@ from arena.agents._dialogue import Dialogue, ModelOptions
 from arena.agents._history import Request
 from arena.agents._replies import PlainReplies
 from arena.core.agent import Action, Brief
-from arena.core.errors import UsageError
+from arena.core.errors import MissingPrerequisite, UsageError
 from arena.core.messages import Completion
 from arena.core.model import conversation
 from arena.core.observation import Observation
@@ -72,8 +72,11 @@ class BestOfNAgent(ModelOptions):
     @cached_property
     def scores(self) -> CriticScores:
         """What the critic says of answers; loaded once."""
-        from arena.agents.models.critic_scores import CriticScores
-
+        try:
+            from arena.agents.models.critic_scores import CriticScores
+        except ModuleNotFoundError as error:
+            what = f"A critic needs {error.name}, which this Python does not have."
+            raise MissingPrerequisite(what, 'pip install "arena-gym[train]"') from error
         return CriticScores.load(self.critic)
 
     def start(self, brief: Brief, seed: int) -> Dialogue:

@@ -112,7 +112,7 @@ class Fit:
         sequences: Sequence[NDArray[np.int64]],
         places: Sequence[Integers],
         budget: int,
-        head: str = "value",
+        head: str | Sequence[str] = "value",
         outputs: Sequence[Integers] | None = None,
     ) -> list[Floats]:
         """Values after the tokens at these places of each sequence, without gradients; ranks share the work.
@@ -121,22 +121,24 @@ class Fit:
             sequences: token ids.
             places: for each sequence, indices of its tokens.
             budget: padded tokens of one forward pass.
-            head: which head.
+            head: which head; of several the least.
             outputs: for each place, which output of a head that has several.
         """
         import torch
 
+        from arena.agents.models.critic_scores import least
+
         ranks, found = self.policy.ranks, [np.zeros(0)] * len(sequences)
         lengths = np.array([len(ids) for ids in sequences], np.int64)
         asked = np.array([number for number, some in enumerate(places) if len(some)], np.int64)
-        read: Any = self.critic.heads[head]
+        heads = [head] if isinstance(head, str) else head
         with torch.no_grad():
             own: dict[int, Floats] = {}
             for part in parts(asked[ranks.number :: ranks.size], lengths, budget):
                 hidden = self._states([sequences[number] for number in part])
                 for row, number in enumerate(part.tolist()):
                     here = torch.from_numpy(places[number]).to(hidden.device)
-                    values = read.value(read(hidden[row, here])).double()
+                    values = least(self.critic, heads, hidden[row, here]).double()
                     if outputs is not None:
                         values = values.gather(-1, torch.from_numpy(outputs[number]).to(values.device)[:, None])[:, 0]
                     own[number] = values.cpu().numpy()
@@ -145,13 +147,13 @@ class Fit:
                 found[number] = values
         return found
 
-    def before(self, rows: Sequence[Row], tokens: int, budget: int, head: str = "value") -> Floats:
+    def before(self, rows: Sequence[Row], tokens: int, budget: int, head: str | Sequence[str] = "value") -> Floats:
         """The value before each token of the table that somebody sampled, NaN on the others (N).
 
         Of a head with an output for each token of the vocabulary it is the output of that token.
         """
         places = [np.flatnonzero(row.source != NOWHERE) for row in rows]
-        several = self.critic.heads[head].options.outputs > 1
+        several = self.critic.heads[head if isinstance(head, str) else head[0]].options.outputs > 1
         taken = [row.ids[some] for row, some in zip(rows, places, strict=True)] if several else None
         values = self.read([row.ids for row in rows], [some - 1 for some in places], budget, head, taken)
         found = np.full(tokens, np.nan)

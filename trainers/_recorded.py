@@ -79,7 +79,7 @@ class Recorded:
             shown[here] = found[here]
         return shown
 
-    def after(self, fit: Fit, numbers: Sequence[int], budget: int, head: str) -> Floats:
+    def after(self, fit: Fit, numbers: Sequence[int], budget: int, head: str | Sequence[str]) -> Floats:
         """What the named episodes are worth after their ends: a value where one was truncated, else 0 (E)."""
         found = np.zeros(len(self.episodes))
         asked = [number for number in numbers if 0 < len(self.finals[number]) < fit.policy.context]

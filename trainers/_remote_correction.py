@@ -19,16 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from arena.trainers._batch import Row, batch_of
-from arena.trainers._shares import passes
+from arena.trainers._row_logprobs import row_logprobs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
+    from arena.trainers._batch import Batch, Row
     from arena.trainers._policy import Policy
 
 _MOST = 20.0
@@ -98,20 +99,11 @@ def trainer_logprobs(
 
     Ranks compute a share of the rows each.
     """
-    import torch
 
-    own: dict[int, NDArray[np.float64]] = {}
-    pad: Any = policy.tokenizer.pad_token_id or 0
-    training = np.array([number for number, row in enumerate(rows) if row.trains().any()], np.int64)
-    lengths = np.array([len(row) for row in rows], np.int64)
-    for part, _ in passes(training, lengths, pass_tokens, policy.ranks):
-        batch = batch_of([rows[int(number)] for number in part], None, pad=pad, device=policy.device)
-        with torch.no_grad(), policy.ranks.guarded():
-            values, _ = policy.logprobs(batch.ids, batch.attention, batch.mask, temperature)
-        plain, mask = values.cpu().numpy().astype(np.float64), batch.mask.cpu().numpy().astype(bool)
-        own |= {int(number): plain[place][mask[place]] for place, number in enumerate(part)}
-    found = {number: values for share in policy.ranks.exchange(own) for number, values in share.items()}
-    return [found.get(number, np.zeros(0)) for number in range(len(rows))]
+    def ask(batch: Batch) -> Tensor:
+        return policy.logprobs(batch.ids, batch.attention, batch.mask, temperature)[0]
+
+    return row_logprobs(rows, ask, policy, pass_tokens)
 
 
 __all__ = ["corrected", "importance", "trainer_logprobs"]

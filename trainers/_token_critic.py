@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from arena.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from arena.agents.models.critic import Critic
+    from arena.agents.models.local import LocalModel
     from arena.trainers._policy import Policy
 
 
@@ -28,4 +30,15 @@ def vocabulary(policy: Policy) -> int:
     return int(policy.network.get_output_embeddings().weight.shape[0])
 
 
-__all__ = ["check_own_trunk", "vocabulary"]
+def guided_model(policy: Policy, critic: Critic, beta: float) -> LocalModel:
+    """A model that samples from the policy with the critic's lead; both stay where they are."""
+    from arena.agents.models._guided import guided
+    from arena.agents.models.local import LocalModel, Options
+
+    network = guided(policy.network, policy.tokenizer, critic, beta, "of this training")
+    held = Options(context=policy.options.context, deterministic=policy.options.deterministic)
+    traits = policy.model.traits
+    return LocalModel.of(network, policy.tokenizer, held, identity=traits.identity, spec=policy.model.spec)
+
+
+__all__ = ["check_own_trunk", "guided_model", "vocabulary"]

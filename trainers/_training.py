@@ -26,6 +26,7 @@ import numpy as np
 
 from arena.agents import build as build_agent
 from arena.core.errors import ArenaError
+from arena.evaluation.evaluate import in_any_thread
 from arena.records import RunWriter
 from arena.rollout import Job, RecordedModel
 from arena.trainers import _checkpoint
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
     from arena.core.agent import Agent
     from arena.core.episode import Episode
+    from arena.core.model import Model
     from arena.rollout.engine import Writer
     from arena.trainers._checkpoint import Part
 
@@ -77,6 +79,8 @@ class Training:
         metrics: everything measured.
         parts: what the algorithm keeps besides the policy, saved with each checkpoint: see its `parts`.
         ranks: who trains together; rank 0 writes what is written once, and evaluates.
+        reference: the policy that the run began with.
+        guide: makes the model that evaluations are played with, where it is not the policy alone.
         on_progress, on_notice: receive a line on where it stands, and what a person should know.
     """
 
@@ -85,6 +89,7 @@ class Training:
     ) -> None:
         self.config, self.folder, self.policy, self.done = config, writer.folder, policy, done
         self.parts, self.stopping = parts, False
+        self.guide: Callable[[], Model] | None = None
         self.on_progress: Said = _silent
         self.on_notice: Said = _silent
         self.ranks = policy.ranks
@@ -104,7 +109,7 @@ class Training:
         self._played: list[Episode] = []
         self._offsets = writer.offsets()
         self._saved = done
-        self._reference = Reference(config, policy, self.temperature)
+        self.reference = Reference(config, policy, self.temperature)
 
     @classmethod
     def start(cls, config: TrainConfig, out: str | Path | None = None, ranks: Ranks | None = None) -> Training:
@@ -278,7 +283,7 @@ class Training:
             rate=config.optimiser.rate(self._optimiser.learning_rate, step - 1, config.steps),
             temperature=self.temperature,
             folder=self.folder,
-            reference=self._reference.logprobs if config.kl else None,
+            reference=self.reference.logprobs if config.kl else None,
             table=table,
             smoothing=self._smoothing if self._smoothing.active else None,
             fitting=fitting,
@@ -321,7 +326,10 @@ class Training:
         found: dict[str, Any] = {}
         with self.ranks.together():
             if self.ranks.first:
-                found = evaluate_held_out(self.config, self._sampler.model, self.folder, step, self.ranks)
+                model = self._sampler.model if self.guide is None else self.guide()
+                found = evaluate_held_out(self.config, model, self.folder, step, self.ranks)
+                if self.guide is not None:
+                    in_any_thread(model.aclose())
         return self.ranks.agreed(found)
 
     def close(self) -> None:

@@ -4,7 +4,7 @@
 
 Demonstrations are episodes of any agent: the trained agent is led through the observations, and the
 actions are written in its own form and tokens. `keep` below 1 takes the episodes with the highest
-returns only (filtered BC; Abdulhai et al. 2023, section 4).
+returns only (filtered BC; Abdulhai et al. 2023, section 4), and `threshold` those that earned at least so much.
 
 Deviations: exactly the best round(keep x episodes) are taken, the earlier of equals. `ties="keep"` is the
 references' rule (ArCHer, DigiRL): all at or above the (1 - keep) quantile of the returns, which keeps every
@@ -44,6 +44,8 @@ class Config(Options):
     """Agent that plays the demonstrations of each step, where no recorded episodes are given."""
     keep: float = 1.0
     """Share of the episodes that is imitated: those with the highest returns."""
+    threshold: float | None = None
+    """The least return that is imitated; with `keep` both hold."""
     ties: Literal["earlier", "keep"] = "earlier"
     """Of equal returns at the border the `earlier` are taken, or all of them."""
 
@@ -61,7 +63,7 @@ def highest(returns: Floats, config: Config) -> Integers:
 
 
 def best(episodes: Sequence[Episode], config: Config) -> list[Episode]:
-    """The scored episodes with the highest returns, in their order.
+    """The scored episodes with the highest returns that reach the threshold, in their order.
 
     Raises:
         UsageError: nothing is left.
@@ -70,7 +72,11 @@ def best(episodes: Sequence[Episode], config: Config) -> list[Episode]:
     if not scored:
         raise UsageError("There are no scored episodes to imitate.")
     returns = np.array([episode.total_reward for episode in scored])
-    return [scored[place] for place in highest(returns, config)]
+    least = -np.inf if config.threshold is None else config.threshold
+    chosen = [place for place in highest(returns, config) if returns[place] >= least]
+    if not chosen:
+        raise UsageError(f"The highest return is {returns.max():g}, and threshold={least:g} wants more.")
+    return [scored[place] for place in chosen]
 
 
 def loss(logprob: Tensor, mask: Tensor, *, tokens: float | None = None) -> tuple[Tensor, dict[str, float]]:

@@ -30,6 +30,7 @@ from arena.trainers._critic import Fit, Fitting
 from arena.trainers._options import Options
 from arena.trainers._recorded import read_recorded
 from arena.trainers._returns import discounted_returns
+from arena.trainers._token_critic import check_own_trunk, guided_model, vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,6 +60,8 @@ class Config(Options):
     """`copy`, `small[:hidden=64,layers=2,heads=4]` or a folder; it has a trunk of its own."""
     critic_rate: float | None = None
     """Its learning rate; 1e-3, or 1e-5 with over 30 M parameters, unless told."""
+    beta: float = 16.0
+    """How far the critic leads the policy when held-out tasks are played."""
     layers: int = 1
     """Hidden layers of each head."""
 
@@ -111,7 +114,6 @@ def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Pa
         UsageError: it does not fit the policy, or has no trunk of its own.
     """
     from arena.agents.models.critic_heads import HeadOptions
-    from arena.trainers._token_critic import check_own_trunk, vocabulary
     from arena.trainers._turn_critic import TurnCritic
 
     check_own_trunk(config.critic)
@@ -130,17 +132,16 @@ def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Pa
 
 def train(training: Training, config: Config) -> None:
     """Draw recorded episodes, read what their tokens should be worth, fit the critic, log, evaluate, save."""
-    import numpy as np
-
     critic: Any = training.parts["critic"]
     fit, slow = critic.fit, Fit(critic.target, training.policy)
     data = read_recorded(training)
     reward, number, budget = data.table.token_reward, len(data.turn_of_token), training.config.pass_tokens
     critic.measure(discounted_returns(reward, data.along, config.gamma))
+    training.guide = lambda: guided_model(training.policy, fit.critic, config.beta)
     for step in training.steps():
         chosen, rows = data.draw(config.batch, step, training.config.seed)
         with training.timed("values"):
-            least = np.minimum(slow.before(rows, number, budget, "q1"), slow.before(rows, number, budget, "q2"))
+            least = slow.before(rows, number, budget, ("q1", "q2"))
             value = fit.before(rows, number, budget, "v")
             end = data.after(fit, chosen, budget, "v")
         columns = {"returns": targets(reward, value, data.along, config.gamma, end), "values": least}

@@ -26,6 +26,7 @@ from arena.trainers._critic import Fit, Fitting
 from arena.trainers._options import Options
 from arena.trainers._recorded import read_recorded
 from arena.trainers._returns import discounted_returns
+from arena.trainers._token_critic import check_own_trunk, guided_model, vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +52,8 @@ class Config(Options):
     """`copy`, `small[:hidden=64,layers=2,heads=4]` or a folder; it has a trunk of its own."""
     critic_rate: float | None = None
     """Its learning rate; 1e-3, or 1e-5 with over 30 M parameters, unless told."""
+    beta: float = 16.0
+    """How far the critic leads the policy when held-out tasks are played."""
     layers: int = 1
     """Hidden layers of the head."""
 
@@ -90,7 +93,6 @@ def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Pa
     """
     from arena.agents.models.critic_heads import HeadOptions
     from arena.trainers._critic_choice import make_critic
-    from arena.trainers._token_critic import check_own_trunk, vocabulary
 
     check_own_trunk(config.critic)
     heads = {"q": HeadOptions(outputs=vocabulary(policy), layers=config.layers)}
@@ -105,6 +107,7 @@ def train(training: Training, config: Config) -> None:
     number, budget = len(data.turn_of_token), training.config.pass_tokens
     returns = targets(data.table.token_reward, data.along, config.gamma)
     critic.measure(returns, "q")
+    training.guide = lambda: guided_model(training.policy, critic.critic, config.beta)
     for step in training.steps():
         _, rows = data.draw(config.batch, step, training.config.seed)
         with training.timed("values"):

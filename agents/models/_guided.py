@@ -33,7 +33,7 @@ class GuidedNetwork(nn.Module):  # type: ignore[misc]
         self.q = q_heads(critic, name)
         self.generation_config = network.generation_config
         self._own = _layers(network)
-        self.config = _with_layers(network.config, self._own + _layers(critic.trunk))
+        self.config = _with_layers(network.config, self._own + _layers(critic.trunk), critic.context)
 
     def forward(
         self,
@@ -105,11 +105,12 @@ def _layers(network: Any) -> int:
     return int(network.config.get_text_config(decoder=True).num_hidden_layers)
 
 
-def _with_layers(config: Any, number: int) -> Any:
-    """A configuration that asks for a cache of so many layers."""
+def _with_layers(config: Any, number: int, context: int) -> Any:
+    """A configuration that asks for a cache of so many layers, for at most `context` ids."""
     wider = copy.deepcopy(config)
     text = wider.get_text_config(decoder=True)
     text.num_hidden_layers = number
+    text.max_position_embeddings = min(getattr(text, "max_position_embeddings", None) or context, context)
     if getattr(text, "layer_types", None):
         text.layer_types = ["full_attention"] * number
     return wider

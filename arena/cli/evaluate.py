@@ -12,6 +12,7 @@ import typer
 
 from arena.cli import _options
 from arena.cli._console import console, notice, pairs, print_json, say, show
+from arena.cli._critic import with_critic
 from arena.cli._local import target_here
 from arena.cli._progress import Interrupts, ProgressLine
 from arena.core.errors import UsageError
@@ -24,6 +25,7 @@ EXAMPLES = (
     "arena eval quickstart -a random",
     "arena eval text-small -a chat:window=4 -m openai:qwen3@http://localhost:8000/v1 -k 4",
     "arena eval arena/Maze-v0 -a oracle -n 50 --set params.size=9 --limit turns=40",
+    "arena eval arena/KeyDoor-v0 -a best_of_n:n=8 --critic runs/archer -m runs/archer/model",
     "arena eval --resume runs/20260131-120000-text-small-chat",
 )
 
@@ -36,6 +38,10 @@ def command(
         str | None, typer.Option("--agent", "-a", metavar="SPEC", help="Agent, such as chat:window=4 (random).")
     ] = None,
     model: _options.Model = None,
+    critic: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Critic of a training: best_of_n chooses by it, a local model is guided."),
+    ] = None,
     player: _options.Player = None,
     repeats: Annotated[
         int | None, typer.Option("--repeats", "-k", metavar="N", help="Episodes of each task (1).")
@@ -97,6 +103,7 @@ def command(
         given,
         [file for file in (resume and resume / "run.toml", config) if file],
         {
+            "critic": critic,
             "players": _options.players(player),
             "settings": [*(_limit(entry) for entry in limit or ()), *(settings or ())],
         },
@@ -117,6 +124,8 @@ def _configured(given: dict[str, Any], files: list[Path], more: dict[str, Any]) 
     if more["players"]:
         values["players"] = {**values.get("players", {"others": "random"}), **more["players"]}
     values = with_settings(values, more["settings"])
+    if more["critic"]:
+        values = with_critic(values, more["critic"])
     if "target" not in values:
         raise UsageError("Name a suite or an environment to evaluate on; `arena list` shows them.")
     configuration = EvalConfig.read(values)

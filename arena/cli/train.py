@@ -37,7 +37,9 @@ def command(
     algorithm: Annotated[
         str | None,
         typer.Argument(
-            metavar="ALGORITHM", help="gigpo, grpo, rloo, gspo, opo, loop, ppo, reinforce, reinforce_pp or bc."
+            metavar="ALGORITHM",
+            help="gigpo, grpo, rloo, gspo, opo, loop, ppo, archer, reinforce or reinforce_pp; from recorded episodes bc, "
+            "awr, ilql, mc, dmpo, a_lol, digirl or offline_archer.",
         ),
     ] = None,
     more: Annotated[list[str] | None, typer.Argument(metavar="[RUN…]", help="Further runs of --data.")] = None,
