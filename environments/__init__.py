@@ -158,6 +158,17 @@ register(
     secret="arena.environments.text.twenty_questions:secrets",
 )
 register(
+    "arena/WebTasks-v0",
+    "arena.environments.web.workplace.env:WebTasks",
+    summary="61 kinds of tasks on the pages of a forum, a mail client and an issue tracker, judged as WebArena's.",
+    execution="async",
+    extra="web",
+    packages=("playwright",),
+    max_turns=30,
+    source="arena.environments.web.workplace.env:tasks",
+    suite="webtasks",
+)
+register(
     "arena/Wordle-v0",
     "arena.environments.text.wordle:Wordle",
     summary="Find a hidden five-letter word in six guesses; each is answered by marks for its letters.",
