@@ -18,7 +18,7 @@ from typing import Any
 from arena.trainers._config import TrainConfig
 from arena.trainers._student import build_student
 from arena.trainers._training import Training
-from benchmarks._learning_tasks import CLONING, LEARNING, SETTINGS, TASKS, LearningTask
+from benchmarks._learning_tasks import CLONING, LEARNING, ON_POLICY, SETTINGS, TASKS, LearningTask
 
 Said = Callable[[str], None]
 
@@ -94,6 +94,7 @@ def learn(task: str, algorithm: str, seed: int, work: Path, say: Said = print, *
     config = {
         **known.common,
         **LEARNING,
+        **ON_POLICY.get(algorithm, {}),
         "algorithm": algorithm,
         "model": str(clone),
         "steps": known.steps,

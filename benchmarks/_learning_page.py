@@ -1,0 +1,156 @@
+"""The page of the learning benchmark: interquartile means over seeds with bootstrap intervals, tables and plots.
+
+Letters: S seeds, P places along a curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from arena.trainers._curve import Curve, figure, save_figure
+from benchmarks._learning_runs import Learned
+from benchmarks._learning_tasks import ALGORITHMS, LEARNING, SETTINGS, TASKS
+from benchmarks._report import describe_machine
+
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "learning.md"
+COMMAND = "python -m benchmarks.learning run && python -m benchmarks.learning page"
+
+_DRAWS, _PLACES = 10_000, 25
+
+Interval = tuple[float, float, float]
+
+
+def interquartile_mean(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """The mean of the middle half of S seeds, and its 95 % bootstrap interval over them (Agarwal et al. 2021).
+
+    Args:
+        values: of each seed at each place (S, P).
+
+    Returns:
+        Mean, low and high (P each); NaN for the interval of a single seed.
+    """
+    mean = stats.trim_mean(values, 0.25, axis=0)
+    if len(values) < 2:
+        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    drawn = np.random.default_rng(0).integers(len(values), size=(_DRAWS, len(values)))
+    low, high = np.quantile(stats.trim_mean(values[drawn], 0.25, axis=1), [0.025, 0.975], axis=0)
+    return mean, low, high
+
+
+def along_turns(runs: Sequence[Learned]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Places from 0 to the fewest turns that a run took (P), and each run's held-out success there (S, P)."""
+    ends = min(run.points[-1][0] for run in runs)
+    places = np.linspace(0, ends, _PLACES)
+    values = [np.interp(places, [p[0] for p in run.points], [p[1] for p in run.points]) for run in runs]
+    return places, np.array(values)
+
+
+def curve_of(runs: Sequence[Learned]) -> Curve:
+    """The curve of one algorithm on one task."""
+    places, values = along_turns(runs)
+    mean, low, high = (found.tolist() for found in interquartile_mean(values))
+    return Curve(places.tolist(), mean, low, high, f"{runs[0].algorithm}, {len(runs)} seeds")
+
+
+def write_page(runs: Sequence[Learned], page: Path = PAGE) -> str:
+    """Write the page and a plot for each task; returns the page."""
+    parts = [_HEAD, *(_section(task, runs, page.parent) for task in TASKS), _foot(runs)]
+    text = "\n".join(part for part in parts if part)
+    page.write_text(text)
+    return text
+
+
+def _section(task: str, all_runs: Sequence[Learned], folder: Path) -> str:
+    runs = {name: _seeds(all_runs, task, name) for name in ALGORITHMS}
+    runs = {name: found for name, found in runs.items() if found}
+    if not runs:
+        return f"## {task}\n\nNot run.\n"
+    known = TASKS[task]
+    measure = "success on held-out tasks, IQM over seeds"
+    drawn = figure([curve_of(found) for found in runs.values()], title=task, across="turns", measure=measure)
+    plots = save_figure(drawn, folder / f"learning-{task}")
+    game = f"`{known.env}`, {_words(known.params)}, at most {known.max_turns} turns: {known.about}."
+    student = (
+        f"A student is cloned from {known.demonstrations} episodes of the oracle and trained for {known.steps} steps;"
+    )
+    lines = [
+        f"## {task}\n",
+        f"{game}\n{student} {known.held_out} held-out tasks.\n",
+        f"![{task}]({plots[0].name})\n",
+        "| algorithm | seeds | before | after | gain | turns a run | CPU-s a run |",
+        "|---|---|---|---|---|---|---|",
+        *(_row(name, found) for name, found in runs.items()),
+        "",
+    ]
+    if "gigpo" in runs and "grpo" in runs:
+        lines.append(_compared(runs["gigpo"], runs["grpo"]))
+    return "\n".join(lines)
+
+
+def _row(name: str, runs: Sequence[Learned]) -> str:
+    first, last = np.array([[run.points[0][1], run.points[-1][1]] for run in runs]).T
+    turns = np.mean([run.points[-1][0] for run in runs])
+    seconds = np.mean([run.cpu_seconds for run in runs])
+    cells = [name, str(len(runs)), _one(first), _one(last), _one(last - first, signed=True)]
+    return f"| {' | '.join(cells)} | {turns:,.0f} | {seconds:.0f} |"
+
+
+def _compared(one: Sequence[Learned], other: Sequence[Learned]) -> str:
+    ends = [{run.seed: run.points[-1][1] for run in runs} for runs in (one, other)]
+    both = sorted(ends[0].keys() & ends[1].keys())
+    if not both:
+        return ""
+    difference = np.array([ends[0][seed] - ends[1][seed] for seed in both])
+    shown = _one(difference, signed=True)
+    return f"{one[0].algorithm} minus {other[0].algorithm} at the end, paired by seed ({len(both)}): {shown}.\n"
+
+
+def _one(values: NDArray[np.float64], *, signed: bool = False) -> str:
+    mean, low, high = (float(found[0]) for found in interquartile_mean(values[:, None]))
+    sign = "+" if signed else ""
+    interval = "" if np.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
+    return f"{mean:{sign}.3f}{interval}"
+
+
+def _seeds(runs: Sequence[Learned], task: str, name: str) -> list[Learned]:
+    return sorted((run for run in runs if (run.task, run.algorithm) == (task, name)), key=lambda run: run.seed)
+
+
+def _words(values: dict[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _foot(runs: Sequence[Learned]) -> str:
+    machine = describe_machine()
+    where = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
+    seconds = sum(run.cpu_seconds + run.cloned_in for run in runs)
+    step = f"{LEARNING['tasks']} tasks x {LEARNING['group_size']} episodes a step"
+    rate, share = (LEARNING["optimiser"][name] for name in ("learning_rate", "final_share"))
+    own = "; ".join(f"{name}: {_words(SETTINGS[name])}" for name in ALGORITHMS if name in SETTINGS)
+    dates = sorted(run.finished[:10] for run in runs)
+    return f"""## How it was measured
+
+- Command: `{COMMAND}`; each finished run is a line of `benchmarks/results/learning.jsonl`.
+- Machine: {where}; one thread a run, beside other work; {dates[0]} to {dates[-1]}.
+- {len(runs)} runs, {seconds / 3600:.1f} CPU-hours together, clones included.
+- The same for all algorithms: {step}, one pass over them in {LEARNING["minibatches"]} minibatches, AdamW at {rate:g}
+  falling linearly to {share:.0%} of it, gradient norm 1, no entropy bonus, no KL. REINFORCE has no ratio and
+  therefore makes one optimiser step a batch.
+- An algorithm's own settings, where they are not its defaults: {own}.
+- A seed draws the student's weights, its demonstrations, the training tasks and all samples. The held-out tasks are
+  the same for all runs, and are played at temperature 1, each once.
+"""
+
+
+_HEAD = """# Learning
+
+What tiny models learn from their own episodes: success on held-out tasks against environment turns. Each run begins
+with a student of 0.1 to 0.2 M parameters that is built on the spot and cloned from a few episodes of an oracle (its
+success then is the first point of a curve), and goes on with one algorithm. Figures are interquartile means over seeds
+with 95 % bootstrap intervals over seeds, in brackets and shaded (Agarwal et al. 2021, arXiv 2108.13264).
+"""

@@ -1,0 +1,61 @@
+"""The learning benchmark: its statistics, its page, and that an interrupted grid goes on where it stopped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("matplotlib")
+
+from benchmarks._learning_page import along_turns, interquartile_mean, write_page
+from benchmarks._learning_runs import Learned, read, run_missing
+
+
+def learned(algorithm, seed, *success, turns=1000):
+    places = np.linspace(0, turns, len(success))
+    points = [[float(x), y, y - 0.05, y + 0.05] for x, y in zip(places, success, strict=True)]
+    return Learned("maze", algorithm, seed, points, [[500.0, 0.5]], 40.0, 5.0, "2026-01-31T12:00:00+00:00")
+
+
+def test_the_middle_half_of_the_seeds_counts():
+    """One seed that failed, or one lucky one, would move the figure."""
+    mean, low, high = interquartile_mean(np.array([[0.0], [0.5], [0.6], [0.7], [1.0]]))
+    assert mean == pytest.approx(0.6)
+    assert 0.0 < low[0] < 0.6 < high[0] < 1.0
+    assert np.isnan(interquartile_mean(np.array([[0.5]]))[1:]).all()
+
+
+def test_curves_are_compared_at_equal_turns():
+    """A run with longer episodes has taken more turns at the same step."""
+    places, values = along_turns([learned("grpo", 0, 0.2, 0.4), learned("grpo", 1, 0.2, 0.6, turns=2000)])
+    assert (places[0], places[-1]) == (0, 1000)
+    assert values[:, 0].tolist() == [0.2, 0.2]
+    assert values[:, -1] == pytest.approx([0.4, 0.4])
+
+
+def test_the_page_says_what_was_run(tmp_path):
+    """A figure without its interval, or a task that nobody ran, would pass for a result."""
+    runs = [learned("gigpo", seed, 0.4, 0.6, 0.8) for seed in range(5)]
+    runs += [learned("grpo", seed, 0.4, 0.5 + seed / 50) for seed in range(3)]
+    page = write_page(runs, tmp_path / "learning.md")
+    assert "| gigpo | 5 | 0.400 [0.400, 0.400] | 0.800 [0.800, 0.800] | +0.400 [+0.400, +0.400] | 1,000 | 40 |" in page
+    assert "gigpo minus grpo at the end, paired by seed (3): +0.280 [+0.260, +0.300]." in page
+    assert "## wordle\n\nNot run.\n" in page
+    assert (tmp_path / "learning.md").read_text() == page
+    assert (tmp_path / "learning-maze.png").stat().st_size > 10_000
+
+
+def test_a_run_that_is_there_is_not_done_again(tmp_path):
+    """An interrupted night would begin anew, or a second process would do the first one's work."""
+    file, said, quick = tmp_path / "runs.jsonl", [], {"demonstrations": 5, "passes": 1, "steps": 1, "held_out": 4}
+    wanted = [("maze", "gigpo", 3), ("maze", "reinforce", 3)]
+    first = run_missing(wanted[:1], file, tmp_path / "work", said.append, **quick)
+    both = run_missing(wanted, file, tmp_path / "work", said.append, **quick)
+    assert [run.key for run in both] == wanted
+    assert both[0] == first[0] == read(file)[0]
+    assert both[0].cloned_in > 0.3
+    assert both[1].cloned_in < 0.3
+    assert both[0].points[0] == both[1].points[0]
+    assert len(both[0].points) == 2
