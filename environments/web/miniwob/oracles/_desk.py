@@ -25,10 +25,12 @@ class Desk:
 
     Attributes:
         goal: what the page asks for.
+        turn: how many actions there were before.
     """
 
-    def __init__(self, session: BrowserSession, eyes: Eyes, goal: str) -> None:
+    def __init__(self, session: BrowserSession, eyes: Eyes, goal: str, turn: int) -> None:
         self.goal = goal
+        self.turn = turn
         self._session = session
         self._eyes = eyes
 
@@ -55,6 +57,10 @@ class Desk:
             return f'click("{number}")'
         x, y = await self.spot(selector, text, nth)
         return f"mouse_click({x:.6g}, {y:.6g})"
+
+    async def hover(self, selector: str, text: str | None = None, nth: int = 0) -> str:
+        """The mouse over a thing."""
+        return f'hover("{await self._known(selector, text, nth)}")'
 
     async def fill(self, selector: str, value: str, nth: int = 0) -> str:
         """Put a text into a field."""

@@ -133,6 +133,14 @@ async def greatest(desk: Desk) -> str:
     return "\n".join([await desk.click(".card", nth=numbers.index(max(numbers))), await desk.click("#submit")])
 
 
+async def ascending(desk: Desk) -> str:
+    """The first click hides the numbers; their places stay known."""
+    if await desk.has("svg text", "1"):
+        return await desk.click("svg text", "1")
+    left = sorted(await desk.read("[...document.querySelectorAll('svg rect')].map(e => Number(e.dataset.index))"))
+    return "\n".join([await desk.click(f'svg rect[data-index="{number}"]') for number in left])
+
+
 async def parity(desk: Desk) -> str:
     numbers = [int(text) for text in await desk.texts(".display-number")]
     lines = [await desk.click(".odd" if number % 2 else ".even", nth=nth) for nth, number in enumerate(numbers)]
@@ -154,6 +162,7 @@ async def ticket(desk: Desk) -> str:
 
 
 SOLUTIONS: dict[str, Solve] = {
+    "ascending-numbers": ascending,
     "button-delay": delayed_buttons,
     "buy-ticket": ticket,
     "click-button": quoted("#area button"),
