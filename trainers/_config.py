@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,6 +31,7 @@ _TABLES: dict[str, type[BaseModel]] = {
 
 _DETAILS = {
     "kl_estimator": "kl",
+    "kl_in": "kl",
     "importance_cap": "sampler",
     "project": "tracker",
     "shaping.normalise_by": "shaping.normalise",
@@ -87,6 +88,8 @@ class TrainConfig(BaseModel):
     """Weight of the KL divergence from the policy of the beginning."""
     kl_estimator: Kind = "k3+"
     """How that is estimated: k1, k2, k3, or k3+ with the value of k3 and the gradient of k2."""
+    kl_in: Literal["loss", "reward"] = "loss"
+    """Where it counts: in the loss, or subtracted from the reward of each token as k1 (TRL's RLOO, classic PPO)."""
     eval_every: int = Field(default=10, ge=0)
     """Evaluate every so many steps, before the first and after the last; 0 never."""
     eval_tasks: int = Field(default=64, ge=1)
@@ -153,6 +156,7 @@ class TrainConfig(BaseModel):
             "curriculum.name": self.curriculum.name != "uniform",
             "shaping": self.shaping.active,
             "smoothing": self.smoothing.weight > 0,
+            "kl_in": self.kl_in == "reward",
         }
         asked = [name for name, wanted in wanting.items() if wanted]
         if algorithm(self.algorithm).imitates and asked:
@@ -180,6 +184,8 @@ class TrainConfig(BaseModel):
                 "aggregation=seq-mean-token-sum-norm divides each sequence by a fixed length, which depends on nothing "
                 "but you: give settings.horizon=N, such as the most tokens that an episode may sample."
             )
+        if self.kl_in == "reward" and self._told("kl_estimator"):
+            raise UsageError("kl_in=reward subtracts the estimate k1, so kl_estimator would do nothing: leave it out.")
         if self.shaping.keep_groups < 1 and self.group_size < 2:
             raise UsageError("shaping.keep_groups compares the spread of groups: use a group size of 2 or more.")
         if self.curriculum.horizon:
@@ -214,6 +220,7 @@ class TrainConfig(BaseModel):
             "curriculum.name": self.curriculum.name != "uniform",
             "smoothing": self.smoothing.weight > 0,
             "sampler": self.sampler is not None,
+            "kl_in": self.kl_in == "reward",
         }
         asked = [name for name, wanted in useless.items() if wanted]
         if asked:

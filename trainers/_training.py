@@ -235,8 +235,11 @@ class Training:
         return kept
 
     def table(self, episodes: Sequence[Episode]) -> TurnTable:
-        """The turns of episodes, with states as `group_by` says and rewards as `shaping` does."""
+        """The turns of episodes, with states as `group_by` says and rewards as `shaping` and `kl_in` do."""
         table = TurnTable.from_episodes(episodes, self.config.group_by)
+        if self.config.kl_in == "reward":
+            with self.timed("reference"):
+                table, self._line["kl"] = self.reference.in_reward(table, episodes)
         return shaped(table, episodes, self.config.shaping)
 
     @contextlib.contextmanager
@@ -283,7 +286,7 @@ class Training:
             rate=config.optimiser.rate(self._optimiser.learning_rate, step - 1, config.steps),
             temperature=self.temperature,
             folder=self.folder,
-            reference=self.reference.logprobs if config.kl else None,
+            reference=self.reference.logprobs if config.kl and config.kl_in == "loss" else None,
             table=table,
             smoothing=self._smoothing if self._smoothing.active else None,
             fitting=fitting,

@@ -108,7 +108,12 @@ class Update:
                     )
 
     def _teaches(self, row: Row) -> bool:
-        if self._credit is None or self._fitting is not None or self._config.entropy_bonus or self._config.kl:
+        if (
+            self._credit is None
+            or self._fitting is not None
+            or self._config.entropy_bonus
+            or self._reference is not None
+        ):
             return bool(row.trains(self._producers).any())
         return bool((self._credit[row.source[row.trains(self._producers)]] != 0).any())
 

@@ -9,7 +9,7 @@ R is the undiscounted sum of rewards, on every turn.
 Deviations: a group of one gives 0 (verl's loop: the raw return, `singleton="raw"`). The paper's
 update has no ratio; with fresh samples the clipped one has the same gradient. TRL has one ratio per
 trajectory (`ratio="trajectory", aggregation="seq-mean-token-mean"`) and subtracts the sequence's KL
-from the reward (`_shaping.kl_in_reward`).
+from the reward (`kl_in="reward"`).
 """
 
 from __future__ import annotations

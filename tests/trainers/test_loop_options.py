@@ -160,6 +160,19 @@ def test_the_kl_estimator_is_the_one_asked_for(tiny_model, tmp_path, weights_wit
     assert (moved > 1e-4) == (estimator == "k1")
 
 
+@pytest.mark.parametrize("adapters", [0, 4])
+def test_kl_in_the_reward(tiny_model, tmp_path, adapters):
+    """Where the policy left the reference, credit must feel it; at the beginning there is nothing to feel."""
+    common = {"algorithm": "reinforce", "steps": 2, "policy": {"deterministic": True, "lora_rank": adapters}}
+    lines, weights = trained(tiny_model, tmp_path / "with", **common, kl=10.0, kl_in="reward")
+    plain, without = trained(tiny_model, tmp_path / "without", **common)
+    assert abs(lines[0]["kl"]) < 1e-5
+    assert abs(lines[1]["kl"]) > 1e-4
+    assert lines[0]["advantage_std"] == pytest.approx(plain[0]["advantage_std"], rel=1e-3)
+    assert lines[1]["advantage_std"] != pytest.approx(plain[1]["advantage_std"], rel=1e-3)
+    assert differ(weights, without)
+
+
 RESUMED = {
     "steps": 3,
     "params": {},

@@ -336,6 +336,11 @@ WRONG = {
         r"aggregation: input should be 'token-mean'",
     ),
     "an estimator of nothing": ({"kl_estimator": "k1"}, r"kl_estimator says how, and kl is not asked for"),
+    "two ways of a KL term": ({"kl": 0.1, "kl_in": "reward", "kl_estimator": "k2"}, r"kl_estimator would do nothing"),
+    "a KL term in rewards that nobody reads": (
+        {"algorithm": "bc", "kl": 0.1, "kl_in": "reward"},
+        r"imitates and assigns no credit, so kl_in",
+    ),
     "a corridor without a weight": ({"smoothing": {"high": 2.0}}, r"smoothing.high .* give smoothing.weight too"),
     "recorded episodes that nothing learns from": ({"data": {"runs": ("runs/played",)}}, r"data.runs would do nothing"),
 }
