@@ -46,8 +46,9 @@ def report(training: Training, complete: bool, plots: list[Path]) -> None:
     if evaluations:
         for line in in_terminal(curve(training.metrics.lines), measure="success on held-out tasks"):
             say(line)
-        first, last = evaluations[0], evaluations[-1]
-        show(before_and_after(training, {"before": first["eval"], f"after step {last['step']}": last["eval"]}))
+        last = evaluations[-1]
+        after = {f"after step {last['step']}": last["eval"]} if last["step"] else {}
+        show(before_and_after(training, {"before": evaluations[0]["eval"], **after}))
     say()
     following = {"evaluate it": evaluating(training)} if complete else {"go on": f"arena train --resume {folder}"}
     following["read its episodes"] = f"arena replay {folder}"

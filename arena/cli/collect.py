@@ -138,7 +138,8 @@ def _report(collection: Collection, target: str) -> None:
     if not collection.complete:
         pairs({"complete it": f"arena collect --resume {folder}", "read it": f"arena replay {folder}"})
         return
-    pairs({"learn from it": f"arena train bc --data {folder} --model FOLDER", "read it": f"arena replay {folder}"})
+    learning = f"arena train bc --env {target} --data {folder} --model FOLDER"
+    pairs({"learn from it": learning, "read it": f"arena replay {folder}"})
 
 
 def _interval(estimate: Estimate) -> str:
