@@ -16,6 +16,7 @@ BENCHMARKS = {
     "reading": "listing, summarising and opening 10,000 recorded episodes",
     "buffer": "batches drawn from a replay buffer of 1,000,000 turns on disk",
     "sandbox": "until a bubblewrap sandbox is ready, and a command in it beside the bare command",
+    "web": "an episode in a browser, alone and eight at a time, beside BrowserGym; memory over 1,000 episodes",
     "multiturn_vs_trl": "tokens sampled over eight turns, against encoding anew each turn and against TRL",
     "update": "tokens of an optimiser step on ragged rows, against TRL, and how much is padding",
     "gpu": "tokens per second, memory and share of the peak of a model of half a billion parameters on a GPU",

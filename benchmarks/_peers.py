@@ -14,7 +14,7 @@ from typing import Any
 
 from arena.core.paths import cache_folder
 
-PINNED = {"inspect-ai": "0.3.285", "gem-llm": "0.1.0", "textarena": "0.7.4"}
+PINNED = {"browsergym-miniwob": "0.14.3", "inspect-ai": "0.3.285", "gem-llm": "0.1.0", "textarena": "0.7.4"}
 _SCRIPTS = Path(__file__).parent / "peers"
 _MINUTES = 60
 
