@@ -38,7 +38,7 @@ def command(
         str | None,
         typer.Argument(
             metavar="ALGORITHM",
-            help="gigpo, grpo, rloo, gspo, opo, loop, ppo, archer, reinforce or reinforce_pp; from recorded episodes bc, "
+            help="gigpo, grpo, rloo, gspo, opo, loop, ppo, archer, reinforce, reinforce_pp; from recorded episodes bc, "
             "awr, ilql, mc, dmpo, a_lol, digirl or offline_archer.",
         ),
     ] = None,
