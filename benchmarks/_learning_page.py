@@ -20,7 +20,7 @@ from benchmarks._report import describe_machine
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "learning.md"
 COMMAND = "python -m benchmarks.learning run && python -m benchmarks.learning page"
 
-_DRAWS, _PLACES = 10_000, 25
+_DRAWS, _PLACES = 10_000, 49
 
 Interval = tuple[float, float, float]
 
