@@ -89,8 +89,15 @@ class Database:
         self._sqlite.row_factory = sqlite3.Row
         self._sqlite.execute("PRAGMA foreign_keys = ON")
         self._sqlite.executescript(_SCHEMA)
-        self._tables = [row["name"] for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        self._first: dict[str, dict[int, Row]] = {}
+        self._columns = {
+            table["name"]: [
+                column["name"]
+                for column in self.rows(f"PRAGMA table_info({table['name']})")
+                if column["name"] not in _INCIDENTAL
+            ]
+            for table in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        self._first: dict[str, dict[int, tuple[Any, ...]]] = {}
         self._writes = 0
 
     def fill(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -139,12 +146,13 @@ class Database:
         """What differs from the seeded rows, without what is nobody's choice."""
         found = []
         for table, rows in self._contents().items():
-            before = self._first[table]
+            before, names = self._first[table], self._columns[table]
             for key, row in rows.items():
                 if key not in before:
-                    found.append(Change(table, None, row))
+                    found.append(Change(table, None, dict(zip(names, row, strict=True))))
                 elif row != before[key]:
-                    found.append(Change(table, key, {n: v for n, v in row.items() if v != before[key][n]}))
+                    pairs = zip(names, row, before[key], strict=True)
+                    found.append(Change(table, key, {name: now for name, now, was in pairs if now != was}))
             found += [Change(table, key) for key in before if key not in rows]
         return found
 
@@ -152,14 +160,13 @@ class Database:
         """Let it go; a second call does nothing."""
         self._sqlite.close()
 
-    def _contents(self) -> dict[str, dict[int, Row]]:
-        return {
-            table: {
-                row["id"]: {name: value for name, value in row.items() if name not in _INCIDENTAL}
-                for row in self.rows(f"SELECT * FROM {table}")
-            }
-            for table in self._tables
-        }
+    def _contents(self) -> dict[str, dict[int, tuple[Any, ...]]]:
+        """Table -> id -> what was chosen of the row, in the order of `_columns`."""
+        found = {}
+        for table, names in self._columns.items():
+            rows = self._sqlite.execute(f"SELECT id, {', '.join(names)} FROM {table}")
+            found[table] = {key: tuple(rest) for key, *rest in rows}
+        return found
 
 
 def _insertion(table: str, columns: Mapping[str, Any]) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from arena.environments.web.workplace._content import words
 from arena.environments.web.workplace._database import ME
-from arena.environments.web.workplace._evaluators import Added, Answer, Changes, Infeasible, Updated
-from arena.environments.web.workplace._forum_tasks import find_thread, some_thread
-from arena.environments.web.workplace._mail_tasks import MESSAGES, look_up, sent
-from arena.environments.web.workplace._moves import answer, choose, click, fill, give_up, search
-from arena.environments.web.workplace._tracker_tasks import find_issue, some_issue
+from arena.environments.web.workplace._evaluators import Added, Answer, Changes, Updated
+from arena.environments.web.workplace._finding import find_issue, find_thread, look_up, sent, some_issue, some_thread
+from arena.environments.web.workplace._mail_tasks import MESSAGES
+from arena.environments.web.workplace._moves import answer, choose, click, fill, search
 from arena.environments.web.workplace._world import Goal, Make, World
 
 __all__ = ["JOINT_TASKS"]
@@ -189,19 +187,6 @@ def _write_to_member(world: World) -> Goal:
     return Goal(text, "Forum", (Changes(sent(world, contact["email"], thread["title"], "Let us talk.")),), tuple(moves))
 
 
-def _unassigned(world: World) -> Goal:
-    issue = some_issue(world, "assignee IS NULL")
-    text = world.say(
-        "Send a letter to whoever is assigned to {key} in the tracker. Subject: {key}. Text: {body}",
-        "Find out who has to do the issue {key} and mail that person “{body}”, with {key} as the subject.",
-        "The assignee of {key} should get a letter from me: subject “{key}”, text “{body}”",
-        key=issue["key"],
-        body=world.draw.choice(words()["tracker"]["comments"]),
-    )
-    moves = [*find_issue(issue), *give_up("Nobody is assigned to it.")]
-    return Goal(text, "Mail", (Infeasible(), Changes()), (*click("Tracker"), *moves))
-
-
 JOINT_TASKS: dict[str, Make] = {
     "joint-write-to-assignee": _write_to_assignee,
     "joint-thread-to-issue": _thread_to_issue,
@@ -210,5 +195,4 @@ JOINT_TASKS: dict[str, Make] = {
     "joint-city-of-assignee": _city_of_assignee,
     "joint-letter-to-issue": _letter_to_issue,
     "joint-write-to-member": _write_to_member,
-    "joint-unassigned-infeasible": _unassigned,
 }

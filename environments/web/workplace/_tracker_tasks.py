@@ -8,26 +8,19 @@ from arena.environments.web.workplace._content import PRIORITIES, words
 from arena.environments.web.workplace._database import Row
 from arena.environments.web.workplace._evaluators import (
     Added,
-    Answer,
     At,
     Changes,
-    Infeasible,
-    Mentions,
-    Number,
+    Evaluator,
     Shows,
     Updated,
 )
-from arena.environments.web.workplace._moves import Move, answer, choose, click, fill, give_up, search
+from arena.environments.web.workplace._finding import all_issues, filter_issues, find_issue, some_issue
+from arena.environments.web.workplace._moves import Move, answer, choose, click, fill
 from arena.environments.web.workplace._site import ORIGINS
 from arena.environments.web.workplace._world import Goal, Impossible, Make, World
 from arena.environments.web.workplace.tracker import MILESTONES
 
-__all__ = ["TRACKER_TASKS", "find_issue", "some_issue"]
-
-_ISSUES = """
-SELECT issues.*, code || '-' || number AS key, code, projects.name AS project_name, holder.name AS assignee_name
-FROM issues JOIN projects ON projects.id = project LEFT JOIN people AS holder ON holder.id = assignee
-"""
+__all__ = ["NOTES", "TRACKER_TASKS"]
 
 NOTES = (
     "I will look at this today.",
@@ -38,124 +31,12 @@ NOTES = (
 )
 
 
-def some_issue(world: World, where: str = "1", *values: object) -> Row:
-    """An issue with its key, its project and the name of its assignee."""
-    return world.one(f"{_ISSUES} WHERE {where}", *values)
-
-
-def _issues(world: World, where: str, *values: object) -> list[Row]:
-    return world.database.rows(f"{_ISSUES} WHERE {where} ORDER BY project, number", *values)
-
-
-def find_issue(issue: Row) -> list[Move]:
-    """Search for an issue and open it."""
-    return [*search("Search issues", issue["key"]), *click(issue["key"])]
-
-
-def _filter(issue: Row, **chosen: str) -> list[Move]:
-    """Open the issue's project with filters, by the names of their lists."""
-    moves = click(issue["project_name"])
-    for label, option in chosen.items():
-        moves += choose(label.replace("_", " ").capitalize(), option)
-    return [*moves, *click("Apply")]
-
-
 def _edit(issue: Row, *changes: Move) -> list[Move]:
     return [*find_issue(issue), *click("Edit issue"), *changes, *click("Save issue")]
 
 
-def _goal(text: str, *evaluators: object, moves: list[Move]) -> Goal:
-    return Goal(text, "Tracker", evaluators, tuple(moves))  # type: ignore[arg-type]
-
-
-def _assignee(world: World) -> Goal:
-    issue = some_issue(world, "assignee IS NOT NULL")
-    text = world.say(
-        "Who is assigned to the issue “{title}”? Answer with the full name.",
-        "Which person has to do “{title}” in the project {project}? Give me the full name only.",
-        "Look up the assignee of “{title}” and send me the name.",
-        title=issue["title"],
-        project=issue["project_name"],
-    )
-    moves = [*search("Search issues", issue["title"]), *click(issue["key"]), *answer(issue["assignee_name"])]
-    return _goal(text, Answer(issue["assignee_name"]), Changes(), moves=moves)
-
-
-def _count_status(world: World) -> Goal:
-    issue = some_issue(world)
-    number = len(
-        _issues(
-            world, "project = ? AND status = ? AND priority = ?", issue["project"], issue["status"], issue["priority"]
-        )
-    )
-    text = world.say(
-        "How many issues of the project {project} have the status {status} and the priority {priority}?",
-        "Count the issues in {project} with priority {priority} and status {status}. Answer with a number.",
-        "In {project}, how many {priority} issues are there whose status is {status}?",
-        project=issue["project_name"],
-        status=issue["status"],
-        priority=issue["priority"],
-    )
-    moves = [*_filter(issue, status=issue["status"], priority=issue["priority"]), *answer(str(number))]
-    return _goal(text, Number(number), Changes(), moves=moves)
-
-
-def _first_due(world: World) -> Goal:
-    issue = some_issue(world)
-    first = min(
-        _issues(world, "project = ? AND status = ?", issue["project"], issue["status"]), key=lambda one: one["due"]
-    )
-    text = world.say(
-        "Which issue of {project} with the status {status} is due first? Answer with its key, such as ABC-1.",
-        "Of all issues in {project} whose status is {status}, tell me the key of the one with the earliest due date.",
-        "Find the {status} issue of the project {project} that is due next, and send me its key only.",
-        project=issue["project_name"],
-        status=issue["status"],
-    )
-    moves = [*_filter(issue, status=issue["status"], sort_by="Due date"), *answer(first["key"])]
-    return _goal(text, Answer(first["key"]), Changes(), moves=moves)
-
-
-def _sum_hours(world: World) -> Goal:
-    issue = some_issue(world, "milestone <> ''")
-    chosen = _issues(
-        world, "project = ? AND milestone = ? AND status = ?", issue["project"], issue["milestone"], issue["status"]
-    )
-    if not 2 <= len(chosen) <= 4:
-        raise Impossible("too few or too many issues to add up")
-    total = sum(one["hours"] for one in chosen)
-    text = world.say(
-        "How many hours are estimated for the {status} issues of {project} in milestone {milestone}, in total?",
-        "Add up the estimated hours of all issues in {project} with milestone {milestone} and status {status}.",
-        "What do the estimates for milestone {milestone} of {project} come to, counting only {status} issues? "
-        "Answer with the number of hours.",
-        project=issue["project_name"],
-        milestone=issue["milestone"],
-        status=issue["status"],
-    )
-    filters = _filter(issue, status=issue["status"], milestone=issue["milestone"])
-    moves: list[Move] = []
-    for one in chosen:
-        moves += [*click("Projects"), *filters, *click(one["key"])]
-    return _goal(text, Number(total), Changes(), moves=[*moves, *answer(str(total))])
-
-
-def _list_keys(world: World) -> Goal:
-    issue = some_issue(world)
-    chosen = _issues(world, "project = ? AND label = ?", issue["project"], issue["label"])
-    if not 2 <= len(chosen) <= 6:
-        raise Impossible("too few or too many issues to list")
-    others = tuple(one["key"] for one in _issues(world, "project = ?", issue["project"]) if one not in chosen)
-    keys = tuple(one["key"] for one in chosen)
-    text = world.say(
-        "List the keys of all issues of {project} with the label {label}.",
-        "Which issues in {project} are labelled {label}? Give me their keys.",
-        "Send me the keys of every issue of the project {project} that has the label {label}, and no others.",
-        project=issue["project_name"],
-        label=issue["label"],
-    )
-    moves = [*_filter(issue, label=issue["label"]), *answer(", ".join(keys))]
-    return _goal(text, Mentions(keys, others), Changes(), moves=moves)
+def _goal(text: str, *evaluators: Evaluator, moves: list[Move]) -> Goal:
+    return Goal(text, "Tracker", evaluators, tuple(moves))
 
 
 def _show_filtered(world: World) -> Goal:
@@ -170,7 +51,7 @@ def _show_filtered(world: World) -> Goal:
     )
     query = urlencode({"status": issue["status"], "assignee": issue["assignee"]})
     address = f"{ORIGINS['Tracker']}/projects/{issue['code']}?{query}"
-    moves = [*_filter(issue, status=issue["status"], assignee=issue["assignee_name"]), *answer()]
+    moves = [*filter_issues(issue, status=issue["status"], assignee=issue["assignee_name"]), *answer()]
     return _goal(text, At(address), Shows((issue["key"],)), Changes(), moves=moves)
 
 
@@ -248,7 +129,7 @@ def _comment(world: World) -> Goal:
 
 def _hand_over(world: World) -> Goal:
     issue = some_issue(world, "assignee IS NOT NULL AND status <> 'Done'")
-    chosen = _issues(world, "assignee = ? AND project = ? AND status <> 'Done'", issue["assignee"], issue["project"])
+    chosen = all_issues(world, "assignee = ? AND project = ? AND status <> 'Done'", issue["assignee"], issue["project"])
     if len(chosen) > 3:
         raise Impossible("too many issues to hand over")
     person = world.one("SELECT * FROM people WHERE id <> ?", issue["assignee"])
@@ -260,7 +141,7 @@ def _hand_over(world: World) -> Goal:
         name=issue["assignee_name"],
         other=person["name"],
     )
-    moves = _filter(issue, assignee=issue["assignee_name"])
+    moves = filter_issues(issue, assignee=issue["assignee_name"])
     for one in chosen:
         moves += _edit(one, *choose("Assignee", person["name"]))
     wanted = [Updated("issues", one["id"], {"assignee": person["id"]}) for one in chosen]
@@ -300,65 +181,18 @@ def _raise_priority(world: World) -> Goal:
 
 def _watch(world: World) -> Goal:
     issue = some_issue(world)
-    first = min(_issues(world, "project = ?", issue["project"]), key=lambda one: one["due"])
+    first = min(all_issues(world, "project = ?", issue["project"]), key=lambda one: one["due"])
     text = world.say(
         "Watch the issue of {project} that has the earliest due date.",
         "Of all issues in {project}, watch the one that is due first.",
         "I want to follow whatever is due first in {project}, whatever its status: watch that issue.",
         project=issue["project_name"],
     )
-    moves = [*_filter(issue, sort_by="Due date"), *click(first["key"], "Watch"), *answer()]
+    moves = [*filter_issues(issue, sort_by="Due date"), *click(first["key"], "Watch"), *answer()]
     return _goal(text, Changes(Added("watches", {"issue": first["id"]})), moves=moves)
 
 
-def _outsider(world: World) -> Goal:
-    issue, name = some_issue(world), world.stranger()
-    text = world.say(
-        "Assign the issue “{title}” to {name}.",
-        "Make {name} the assignee of {key}.",
-        "{name} should do {key}; assign it.",
-        title=issue["title"],
-        key=issue["key"],
-        name=name,
-    )
-    moves = [*find_issue(issue), *click("Edit issue"), *give_up(f"{name} is not in the team.")]
-    return _goal(text, Infeasible(), Changes(), moves=moves)
-
-
-def _delete(world: World) -> Goal:
-    issue = some_issue(world)
-    text = world.say(
-        "Delete the issue {key}.",
-        "Merge the issue {key} into the issue before it.",
-        "Remove “{title}” from {project} for good.",
-        key=issue["key"],
-        title=issue["title"],
-        project=issue["project_name"],
-    )
-    moves = [*find_issue(issue), *click("Edit issue"), *give_up("Issues have no such function.")]
-    return _goal(text, Infeasible(), Changes(), moves=moves)
-
-
-def _unknown_key(world: World) -> Goal:
-    issue = some_issue(world)
-    key = f"{issue['code']}-{world.draw.randint(50, 99)}"
-    text = world.say(
-        "Set the issue {key} to Done.",
-        "Who is assigned to {key}?",
-        "Comment on {key}: {note}",
-        key=key,
-        note=world.draw.choice(NOTES),
-    )
-    moves = [*search("Search issues", key), *give_up("There is no such issue.")]
-    return _goal(text, Infeasible(), Changes(), moves=moves)
-
-
 TRACKER_TASKS: dict[str, Make] = {
-    "tracker-assignee": _assignee,
-    "tracker-count": _count_status,
-    "tracker-first-due": _first_due,
-    "tracker-sum-hours": _sum_hours,
-    "tracker-list-keys": _list_keys,
     "tracker-show-filtered": _show_filtered,
     "tracker-new-issue": _new_issue,
     "tracker-finish": _finish,
@@ -368,7 +202,4 @@ TRACKER_TASKS: dict[str, Make] = {
     "tracker-plan": _plan,
     "tracker-raise-priority": _raise_priority,
     "tracker-watch": _watch,
-    "tracker-outsider-infeasible": _outsider,
-    "tracker-delete-infeasible": _delete,
-    "tracker-unknown-key-infeasible": _unknown_key,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -14,9 +15,11 @@ from arena.environments.web._env import Verdict, WebEnv
 from arena.environments.web._observe import Sight
 from arena.environments.web.workplace._evaluators import Ending
 from arena.environments.web.workplace._forum_tasks import FORUM_TASKS
+from arena.environments.web.workplace._infeasible_tasks import INFEASIBLE_TASKS
 from arena.environments.web.workplace._joint_tasks import JOINT_TASKS
 from arena.environments.web.workplace._mail_tasks import MAIL_TASKS
 from arena.environments.web.workplace._moves import next_action
+from arena.environments.web.workplace._question_tasks import QUESTION_TASKS
 from arena.environments.web.workplace._site import ORIGINS
 from arena.environments.web.workplace._tracker_tasks import TRACKER_TASKS
 from arena.environments.web.workplace._world import Goal, Impossible, Make, World
@@ -26,14 +29,14 @@ __all__ = ["TASKS", "TURNS", "WebTasks", "drawn", "tasks"]
 TURNS = 30
 """WebArena's limit."""
 
+_GROUPS = (QUESTION_TASKS, FORUM_TASKS, MAIL_TASKS, TRACKER_TASKS, JOINT_TASKS, INFEASIBLE_TASKS)
+
 TASKS: dict[str, Make] = {
     name: make
-    for row in itertools.zip_longest(
-        *(group.items() for group in (FORUM_TASKS, MAIL_TASKS, TRACKER_TASKS, JOINT_TASKS))
-    )
+    for row in itertools.zip_longest(*(group.items() for group in _GROUPS))
     for name, make in filter(None, row)
 }
-"""Name of a task -> what draws it; the applications take turns, so that the first few are a mixture."""
+"""Name of a task -> what draws it; the groups take turns, so that the first few are a mixture."""
 
 _ATTEMPTS = 100
 
@@ -62,12 +65,9 @@ class WebTasks(WebEnv):
         name = task or list(TASKS)[int(self.np_random.integers(len(TASKS)))]
         for _ in range(_ATTEMPTS):
             seed = self.draw(lambda generator: int(generator.integers(1 << 62)), lambda seed: _digest(name, seed))
-            self.world = World(seed)
-            try:
-                self.goal = TASKS[name](self.world)
+            with contextlib.suppress(Impossible):
+                self.world, self.goal = drawn(name, seed)
                 break
-            except Impossible:
-                self._forget()
         else:
             raise EnvironmentFailure(f"No applications were drawn in which {name} can be asked for.")
         self._made, self._proposed = 0, ("", 0)
@@ -118,7 +118,11 @@ def drawn(name: str, seed: int) -> tuple[World, Goal]:
         Impossible: not in these applications.
     """
     world = World(seed)
-    return world, TASKS[name](world)
+    try:
+        return world, TASKS[name](world)
+    except Impossible:
+        world.database.close()
+        raise
 
 
 def tasks(split: Split, seed: int, **params: Any) -> Iterator[Task]:
