@@ -160,6 +160,11 @@ TRAININGS = {
     "adapters": {"algorithm": "grpo", "policy": {"deterministic": True, "lora_rank": 2}, "kl": 0.1},
     "ppo": {"steps": 1},
     "shared": {"algorithm": "ppo", "settings": {"critic": "shared"}, "steps": 1},
+    "archer": {
+        "algorithm": "archer",
+        "settings": {"critic_updates": 2, "critic_batch": 5, "actor_batch": 3, "baseline": True},
+        "steps": 1,
+    },
     "bc": {"env": "arena/Maze-v0", "params": {"size": 3}, "settings": {"keep": 0.5}, "steps": 1},
     "ragged": {"env": "ragged/Ragged-v0", "tasks": 4, "steps": 1},
     "fewer tasks than ranks": {"tasks": 1, "steps": 1},
