@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-PEERS  := $(VENV)/peers/trl/.ready
+PEERS  := $(VENV)/peers/trl/.ready $(VENV)/peers/inspect/.ready
 
 export OMP_NUM_THREADS ?= 1
 
@@ -46,7 +46,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# TRL and what only it needs, in a folder beside the packages that it shares with Arena; its tests skip, or fail in CI,
-# where it cannot be had.
-$(PEERS): benchmarks/peers/trl.txt | $(READY)
+# Each peer and what only it needs, in a folder beside the packages that it shares with Arena; its tests skip, or fail
+# in CI, where it cannot be had.
+$(PEERS): $(VENV)/peers/%/.ready: benchmarks/peers/%.txt | $(READY)
 	-$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(@D) --requirement $< && touch $@

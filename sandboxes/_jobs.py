@@ -85,7 +85,11 @@ def program(command: Command) -> str:
             lines.append(f"export {name}={quoted(value)}")
         else:
             odd.append(quoted(f"{name}={value}"))
-    lines.append(f"type -P -- {wanted} >/dev/null || {{ printf '%s: command not found\\n' {wanted} >&2; exit 127; }}")
+    lines.append(
+        f"type -P -- {wanted} >/dev/null || {{ [[ {wanted} = */* && -e {wanted} ]] && "
+        f"{{ printf '%s: Permission denied\\n' {wanted} >&2; exit 126; }}; "
+        f"printf '%s: command not found\\n' {wanted} >&2; exit 127; }}"
+    )
     words = [*(("env", *odd) if odd else ()), *map(quoted, command.argv)]
     lines.append(f"exec -- {' '.join(words)}")
     return "\n".join(lines)

@@ -37,6 +37,17 @@ def _runs(*command: str) -> bool:
     return found and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def _swe() -> bool:
+    from arena.core.errors import ArenaError
+    from arena.environments.swe import _sources
+
+    try:
+        _sources.packages_folder(_sources.PYTEST)
+    except ArenaError:
+        return False
+    return True
+
+
 def _cuda() -> bool:
     if importlib.util.find_spec("torch") is None:
         return False
@@ -50,8 +61,10 @@ PROBES: dict[str, tuple[Callable[[], bool], str]] = {
     "chromium": (lambda: any(map(shutil.which, ("chromium", "google-chrome"))), "apt-get install chromium"),
     "cuda": (_cuda, "a machine with an NVIDIA GPU, and pip install torch"),
     "docker": (engine.available, engine.INSTALL),
+    "inspect": (lambda: Path(sys.prefix, "peers", "inspect", ".ready").exists(), "make peers"),
     "java": (lambda: _runs("java", "-version"), "apt-get install default-jre-headless"),
     "netns": (lambda: _runs("unshare", "-rn", "true"), "a kernel that allows user namespaces, and util-linux"),
+    "swe": (_swe, "arena swe fetch swe-small"),
     "textworld": (lambda: importlib.util.find_spec("textworld") is not None, 'pip install "arena-gym[text]"'),
     "torch": (lambda: importlib.util.find_spec("torch") is not None, 'pip install "arena-gym[train]"'),
     "transformers": (lambda: importlib.util.find_spec("transformers") is not None, 'pip install "arena-gym[train]"'),

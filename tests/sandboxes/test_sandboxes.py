@@ -57,7 +57,8 @@ def test_folder_and_variables_of_one_command(box):
     ("command", "options", "code", "message"),
     [
         (["no-such-program"], {}, 127, "no-such-program: command not found\n"),
-        (["/etc/passwd"], {}, 127, "/etc/passwd: command not found\n"),
+        (["/etc/passwd"], {}, 126, "/etc/passwd: Permission denied\n"),
+        (["/etc/nothing"], {}, 127, "/etc/nothing: command not found\n"),
         (["true"], {"cwd": "/nowhere"}, 126, "/nowhere: cannot enter this folder\n"),
         ("kill -9 $$", {}, 137, ""),
         ("kill -TERM $$", {}, 143, ""),
