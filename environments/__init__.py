@@ -2,6 +2,8 @@
 
 from arena.core.registry import register, register_suites
 
+register_suites("arena.environments.swe")
+register_suites("arena.environments.terminal")
 register_suites("arena.environments.text")
 register_suites("arena.environments.web")
 
@@ -94,6 +96,28 @@ register(
     suite="shop-pages",
 )
 register(
+    "arena/Swe-v0",
+    "arena.environments.swe.env:Swe",
+    summary="Repair a bug in a real Python package through a shell in a sandbox; graded by the package's own tests.",
+    execution="async",
+    max_turns=40,
+    source="arena.environments.swe.env:tasks",
+    suite="swe-small",
+    extra="swe",
+    secret="arena.environments.swe.env:secrets",
+    volatile={
+        r"\bin \d+\.\d+s\b( \(\d+:\d\d:\d\d\))?": "how long pytest took",
+        r"\b\d+\.\d+s (call|setup|teardown)\b": "how long a test took",
+        r"\b\d\d:\d\d(:\d\d)?(\.\d+)?\b": "times of day",
+        r"\b\d{4}-\d\d-\d\d\b": "dates",
+        r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d+( +\d{4})?\b": "dates",
+        r"/tmp/(tmp\w+|tmp\.\w+|pytest-of-\w+/pytest-\d+)": "names of temporary files",
+        r"\b0x[0-9a-f]{6,}\b": "addresses in memory",
+        r"\[\d+\] \d+|\bpid[ =:]+\d+": "process numbers",
+    },
+    reset_seconds=10.0,
+)
+register(
     "arena/TWCoinCollector-v0",
     "arena.environments.text.textworld.env:CoinCollector",
     summary="TextWorld: find the coin at the end of a chain of rooms.",
@@ -147,6 +171,25 @@ register(
     suite="textworld",
     extra="text",
     packages=("textworld",),
+)
+register(
+    "arena/Terminal-v0",
+    "arena.environments.terminal.env:Terminal",
+    summary="Work at a terminal in a sandbox: tasks of our own, and folders in Harbor's and terminal-bench's formats.",
+    execution="async",
+    max_turns=40,
+    source="arena.environments.terminal.env:tasks",
+    suite="terminal-small",
+    extra="swe",
+    volatile={
+        r"\b\d\d:\d\d(:\d\d)?(\.\d+)?\b": "times of day",
+        r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b": "days of the week",
+        r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,2}\b( +20\d\d\b)?": "dates in listings",
+        r"\b20\d\d-\d\d-\d\d\b": "dates",
+        r"/proc/\d+|\bpid \d+|\[\d+\] \d+": "process numbers",
+        r"/tmp/tmp\.?\w+": "names of temporary files",
+    },
+    reset_seconds=10.0,
 )
 register(
     "arena/TwentyQuestions-v0",
