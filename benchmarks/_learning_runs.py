@@ -1,11 +1,12 @@
 """One run of the learning benchmark: a student, its clone, and one algorithm that goes on from there.
 
-Results are lines of a JSON Lines file, one appended per finished run, so that an interruption loses the
-run at work and nothing else.
+Results are lines of a JSON Lines file, one appended per finished run. A run that was interrupted goes on from
+its newest checkpoint, so next to nothing is lost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -15,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from arena.core.errors import UsageError
+from arena.records import open_run
 from arena.trainers._config import TrainConfig
 from arena.trainers._student import build_student
 from arena.trainers._training import Training
@@ -33,7 +36,7 @@ class Learned:
         points: [turns so far, success, low, high] on held-out tasks, the first before the first step, the
             interval over tasks.
         sampled: [turns so far, success] of the episodes of each step.
-        cpu_seconds: of the run, its clone not counted.
+        cpu_seconds: of the run, its clone not counted; of an interrupted one, since it went on.
         cloned_in: CPU seconds of the clone; 0 where another run had made it.
         finished: when.
     """
@@ -68,7 +71,7 @@ def run_missing(
     Args:
         wanted: task, algorithm and seed of each.
         file: JSON Lines of finished runs.
-        work: folder for what is made on the way; clones stay there, runs do not.
+        work: folder for what is made on the way; clones and interrupted runs stay there, finished ones do not.
         say: receives a line now and then.
         changes: to attributes of all tasks, such as `steps=4`.
     """
@@ -99,6 +102,7 @@ def learn(task: str, algorithm: str, seed: int, work: Path, say: Said = print, *
         "model": str(clone),
         "steps": known.steps,
         "eval_every": max(known.steps // 3, 1),
+        "checkpoint_every": 4,
         "seed": seed,
         "settings": SETTINGS.get(algorithm, {}),
     }
@@ -122,7 +126,6 @@ def cloned(task: LearningTask, folder: Path, seed: int, say: Said = print) -> Pa
     clone = folder / "clone" / "model"
     if clone.exists():
         return clone
-    shutil.rmtree(folder, ignore_errors=True)
     student = build_student(folder / "student", task.env, task.params, seed=seed, **task.student)
     config = {
         **task.common,
@@ -139,12 +142,22 @@ def cloned(task: LearningTask, folder: Path, seed: int, say: Said = print) -> Pa
 
 
 def train(config: dict[str, Any], folder: Path, say: Said) -> list[dict[str, Any]]:
-    """Run a training; returns the lines of its metrics."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with Training.start(TrainConfig.read(config), folder) as training:
+    """Run a training, or go on with the same one where it was left off in the folder; the lines of its metrics."""
+    with _opened(TrainConfig.read(config), folder) as training:
         training.on_notice = say
         training.run()
         return list(training.metrics.lines)
+
+
+def _opened(config: TrainConfig, folder: Path) -> Training:
+    if (folder / "run.toml").exists():
+        with open_run(folder) as run:
+            before = run.config
+        if before["kind"] == "train" and TrainConfig.read(before["train"]) == config:
+            with contextlib.suppress(UsageError):  # it was left off before its first checkpoint
+                return Training.resume(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return Training.start(config, folder)
 
 
 def along(lines: Sequence[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:

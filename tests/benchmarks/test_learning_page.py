@@ -9,8 +9,10 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("matplotlib")
 
+from arena.trainers._config import TrainConfig
+from arena.trainers._training import Training
 from benchmarks._learning_page import along_turns, interquartile_mean, write_page
-from benchmarks._learning_runs import Learned, read, run_missing
+from benchmarks._learning_runs import Learned, read, run_missing, train
 
 
 def learned(algorithm, seed, *success, turns=1000):
@@ -59,3 +61,17 @@ def test_a_run_that_is_there_is_not_done_again(tmp_path):
     assert both[1].cloned_in < 0.3
     assert both[0].points[0] == both[1].points[0]
     assert len(both[0].points) == 2
+
+
+def test_a_run_that_was_left_off_goes_on(tiny_model, tmp_path):
+    """Whoever interrupts the grid would lose the run at work; with other settings it must begin anew."""
+    options = {"algorithm": "reinforce", "env": "arena/Maze-v0", "model": str(tiny_model), "agent": "chat:max_tokens=1"}
+    options |= {"params": {"size": 3}, "max_turns": 1, "tasks": 1, "group_size": 1, "steps": 2, "eval_every": 0}
+    with Training.start(TrainConfig.read(options), tmp_path / "run") as left_off:
+        left_off.on_progress = lambda text: setattr(left_off, "stopping", True)
+        left_off.run()
+        (first,) = left_off.metrics.lines
+    lines = train(options, tmp_path / "run", print)
+    assert [line["step"] for line in lines] == [1, 2]
+    assert lines[0] == first
+    assert len(train({**options, "steps": 1}, tmp_path / "run", print)) == 1
