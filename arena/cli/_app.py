@@ -15,7 +15,21 @@ from typing import Annotated
 import typer
 
 from arena import __version__
-from arena.cli import check, collect, compare, doctor, evaluate, listing, new, play, quickstart, replay, sandbox, train
+from arena.cli import (
+    check,
+    collect,
+    compare,
+    doctor,
+    evaluate,
+    listing,
+    new,
+    play,
+    quickstart,
+    replay,
+    sandbox,
+    swe,
+    train,
+)
 from arena.cli._console import notice, say
 from arena.cli._progress import RetryNotices
 from arena.core.errors import ArenaError, MissingPrerequisite, UsageError
@@ -58,6 +72,7 @@ for _name, _module in COMMANDS.items():
         context_settings=_WIDE,
     )(_module.command)
 app.add_typer(sandbox.app, name="sandbox", short_help=sandbox.SUMMARY)
+app.add_typer(swe.app, name="swe", short_help=swe.SUMMARY)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,387 @@
+"""Making tasks: bugs drawn from a seed and put into a package, kept where the package's own tests notice.
+
+A bug is kept if at least one test fails with it that passed three times on the original, if not more than a quarter of
+them do, and if three runs under different hash seeds agree: two of the tests that call the changed functions, and one
+of all tests.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import itertools
+import json
+import random
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from arena.core.errors import EnvironmentFailure, UsageError
+from arena.core.paths import cache_folder
+from arena.core.seeds import Split, derive
+from arena.environments.swe._hidden import function_of, functions_in, without_functions
+from arena.environments.swe._manifest import (
+    FOLDER,
+    Difficulty,
+    Edit,
+    Package,
+    SweTask,
+    Wheel,
+    by_file,
+    load,
+    read,
+    save,
+)
+from arena.environments.swe._mutations import Mutation, body_removals, functions, mutations, to_edit
+from arena.environments.swe._running import Report
+from arena.environments.swe._sources import (
+    PYTEST,
+    Tree,
+    download_archive,
+    keep_archive,
+    original_tree,
+    packages_folder,
+    unpack_archive,
+)
+from arena.environments.swe._statements import statement
+from arena.environments.swe._trees import apply_edits, is_protected, is_test
+from arena.environments.swe._variants import Variant, run_variants
+from arena.sandboxes import Sandbox
+
+__all__ = ["Maker", "fetch", "make_tasks"]
+
+CYCLE: tuple[Difficulty, ...] = (
+    *("one edit", "several edits", "removed body", "one edit", "removed feature", "several edits", "one edit"),
+    *("removed body", "several edits", "removed feature"),
+)
+"""In which order difficulties take their turns."""
+COLLAPSE = 0.25
+"""A bug with which a larger share of the tests fails is none that a user would report."""
+DETAILS = 3000
+BATCH = 12
+"""Candidates that are tried in one sandbox."""
+ATTEMPTS = 40
+"""Candidates per task after which a package counts as exhausted."""
+
+Say = Callable[[str], None]
+Called = dict[tuple[str, str], frozenset[str]]
+"""(file, function) -> the tests that call it"""
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A candidate."""
+
+    difficulty: Difficulty
+    edits: tuple[Edit, ...]
+
+
+@dataclass
+class Progress:
+    """What is known of a package, so that a run can be taken up again."""
+
+    tests: list[str] = field(default_factory=list)
+    called: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    tried: int = 0
+
+
+async def make_tasks(
+    requirement: str,
+    count: int,
+    back_end: type[Sandbox],
+    *,
+    out: Path,
+    seed: int = 0,
+    split: Split = "train",
+    root: str | None = None,
+    needs: Iterable[str] = (),
+    say: Say = lambda line: None,
+) -> Package:
+    """Make tasks from a source package, or go on making them.
+
+    Args:
+        requirement: `name==version`.
+        count: how many tasks it shall have in the end.
+        back_end: makes the sandboxes that the tests run in.
+        out: the folder of manifests; what is in `out/name.json` already is kept.
+        seed: decides which bugs are drawn.
+        split: which split the package belongs to.
+        root: the folder of the archive that imports start from; `src` if there is one, by default.
+        needs: `name==version` of pure Python packages that its tests import beside pytest.
+        say: gets a line about each step.
+
+    Raises:
+        UsageError: the package cannot be used: no tests, none that pass, or no bugs that they notice.
+        InfrastructureError: the package cannot be fetched.
+    """
+    name, _, version = requirement.partition("==")
+    if not version:
+        raise UsageError(f"Name the version, as in {name}==1.2.3: tasks are made from exactly one.")
+    path = out / f"{name}.json"
+    if path.exists():
+        package = read(path)
+        if package.version != version:
+            raise UsageError(f"{path} holds tasks of {name} {package.version}: use another folder for {version}.")
+        tree = original_tree(package)
+    else:
+        archive, sha256 = _fetched(requirement, wheel=False)
+        tree = unpack_archive(archive)
+        wheels = tuple(_wheel(need) for need in needs)
+        if root is None:
+            root = "src" if any(file.startswith("src/") for file in tree) else ""
+        package = Package(name, version, sha256, root, split, {}, wheels)
+    return await Maker(package, tree, back_end, path, seed=seed, say=say).make(count)
+
+
+def fetch(names: Collection[str] | None = None, folder: Path = FOLDER) -> Iterator[str]:
+    """Bring the sources of the packages of a folder into the cache, and what runs their tests; yields a line for each.
+
+    Args:
+        names: which packages; None for all.
+        folder: of the manifests.
+
+    Raises:
+        InfrastructureError: one cannot be fetched.
+    """
+    packages_folder(PYTEST)
+    for package in load(folder):
+        if names is None or package.name in names:
+            files = len(original_tree(package))
+            packages_folder(package.needs)
+            yield f"{package.name} {package.version}: {files} files, {len(package.tasks)} tasks"
+
+
+class Maker:
+    """Draws bugs for one package and keeps those that its tests notice."""
+
+    def __init__(
+        self, package: Package, tree: Tree, back_end: type[Sandbox], path: Path, *, seed: int, say: Say
+    ) -> None:
+        self.package, self.tree, self.back_end = package, tree, back_end
+        self.path, self.seed, self.say = path, seed, say
+        name = f"{package.name}-{package.version}-{package.sha256[:8]}-{seed}.json"
+        self._notes = cache_folder() / "swe" / "making" / name
+
+    async def make(self, count: int) -> Package:
+        """Make tasks until there are `count`, or until nothing new is found."""
+        progress = self._known()
+        if not progress.tests:
+            progress = await self._baseline()
+            self._note(progress)
+        self.package = replace(self.package, tests=by_file(progress.tests))
+        called: Called = {(file, name): frozenset(tests) for file, name, tests in progress.called}
+        candidates = itertools.islice(self._candidates(called), progress.tried, progress.tried + ATTEMPTS * count)
+        while (missing := count - len(self.package.tasks)) > 0:
+            batch = list(itertools.islice(candidates, min(BATCH, 2 * missing)))
+            if not batch:
+                break
+            kept = await self._validated(batch, called)
+            progress.tried += len(batch)
+            self.package = replace(self.package, tasks=(*self.package.tasks, *kept[:missing]))
+            save(self.package, self.path)
+            self._note(progress)
+            self.say(f"{self.package.name}: {len(self.package.tasks)} of {count} tasks, {progress.tried} bugs tried")
+        if not self.package.tasks:
+            raise UsageError(f"No bug in {self.package.name} that its tests notice was found.")
+        return self.package
+
+    async def _run(self, variants: Sequence[Variant], hash_seed: int) -> list[Report]:
+        tests = self._test_files()
+        return await run_variants(self.back_end, self.package, self.tree, variants, tests=tests, hash_seed=hash_seed)
+
+    def _test_files(self) -> list[str]:
+        if self.package.tests:
+            return list(self.package.tests)
+        named = [file for file in self.tree if is_test(file) and file.endswith(".py")]
+        return [file for file in named if file.rpartition("/")[2] not in ("conftest.py", "__init__.py")]
+
+    async def _baseline(self) -> Progress:
+        """The tests that pass three times on the original and whose functions can be found, and what they call."""
+        if not self._test_files():
+            raise UsageError(f"The source archive of {self.package.name} has no tests.")
+        runs = [(await self._run([Variant(trace=number == 0)], number))[0] for number in range(3)]
+        passing = frozenset.intersection(*(run.passed for run in runs))
+        support = [content for file, content in self.tree.items() if is_test(file) and file.endswith(".py")]
+        names = {function_of(test) for test in passing}
+        defined = {function.name for content in support for function, _ in functions_in(content, names)}
+        tests = sorted(test for test in passing if function_of(test) in defined)
+        if not tests:
+            raise UsageError(
+                f"No test of {self.package.name} passes: {runs[0].trouble or 'do they need more packages?'}"
+            )
+        called: dict[tuple[str, str], list[str]] = {}
+        for test in tests:
+            for function in runs[0].calls.get(test, ()):
+                called.setdefault(function, []).append(test)
+        self.say(f"{self.package.name} {self.package.version}: {len(tests)} tests pass, {runs[0].seconds:.1f} s")
+        return Progress(tests, [(*function, found) for function, found in sorted(called.items())])
+
+    def _candidates(self, called: Called) -> Iterator[Bug]:
+        """Bugs in the order of the seed, difficulties taking turns; the same for the same seed."""
+        chance = random.Random(derive("swe", self.package.name, self.package.version, self.seed))
+        code = {file: self.tree[file] for file in sorted({file for file, _ in called}) if self._is_code(file)}
+        singles = [found for file, content in code.items() for found in mutations(file, content)]
+        bodies = [found for file, content in code.items() for found in body_removals(file, content)]
+        singles = [found for found in singles if (found.file, found.inside) in called]
+        bodies = [found for found in bodies if (found.file, found.inside) in called]
+        features = list(_features(code, bodies))
+        chance.shuffle(singles)
+        chance.shuffle(bodies)
+        chance.shuffle(features)
+        used: set[tuple[str, str]] = set()
+        index = 0
+        while singles or bodies or features:
+            difficulty = CYCLE[index % len(CYCLE)]
+            index += 1
+            drawn = _drawn(difficulty, singles, bodies, features, chance)
+            places = {(found.file, found.inside) for found in drawn}
+            if not drawn or (difficulty.startswith("removed") and places <= used):
+                if not drawn and not singles and not bodies:
+                    return
+                continue
+            edits = tuple(to_edit(code[found.file], found) for found in drawn)
+            if all(edits):
+                used |= places if difficulty.startswith("removed") else set()
+                yield Bug(difficulty, tuple(edit for edit in edits if edit is not None))
+
+    def _is_code(self, file: str) -> bool:
+        start = f"{self.package.root}/" if self.package.root else ""
+        return file.endswith(".py") and file.startswith(start) and not is_protected(file)
+
+    async def _validated(self, batch: Sequence[Bug], called: Called) -> list[SweTask]:
+        """Tasks of those bugs that the tests notice, and always in the same way."""
+        known = frozenset(self.package.test_ids)
+        most = COLLAPSE * len(known)
+        near: dict[Bug, frozenset[str]] = {}
+        changes: dict[Bug, dict[str, bytes]] = {}
+        for bug in batch:
+            if (broken := self._broken(bug.edits)) is not None:
+                places = _touched(self.tree, bug.edits)
+                near[bug] = frozenset[str]().union(*(called.get(place, frozenset()) for place in places))
+                changes[bug] = {edit.file: broken[edit.file] for edit in bug.edits}
+        left, failing = list(near), dict[Bug, frozenset[str]]()
+        for hash_seed in (1, 2):
+            reports = await self._run([Variant(changes[bug], near[bug]) for bug in left], hash_seed)
+            found = {bug: (report, near[bug] - report.passed) for bug, report in zip(left, reports, strict=True)}
+            left = [bug for bug in left if not found[bug][0].trouble and 0 < len(found[bug][1]) <= most]
+            left = [bug for bug in left if failing.setdefault(bug, found[bug][1]) == found[bug][1]]
+        reports = await self._run([Variant(changes[bug], details=DETAILS) for bug in left], 3)
+        tasks: list[SweTask] = []
+        for bug, report in zip(left, reports, strict=True):
+            all_failing = known - report.passed
+            if not report.trouble and all_failing & near[bug] == failing[bug] and len(all_failing) <= most:
+                number = len(self.package.tasks) + len(tasks)
+                tasks += self._task(bug, all_failing, report.texts, number)
+        return tasks
+
+    def _broken(self, edits: Sequence[Edit]) -> Tree | None:
+        """The tree with a bug; None where it is no code any more, or cannot be undone."""
+        try:
+            broken = apply_edits(self.tree, edits)
+            for edit in edits:
+                compile(broken[edit.file], edit.file, "exec")
+            undone = apply_edits(broken, [Edit(edit.file, edit.new, edit.old) for edit in reversed(edits)])
+        except (EnvironmentFailure, SyntaxError, ValueError):
+            return None
+        return broken if undone == self.tree else None
+
+    def _task(self, bug: Bug, failing: frozenset[str], texts: Mapping[str, str], number: int) -> list[SweTask]:
+        """The task of a bug; none where there is nothing to show, or where its tests cannot be hidden."""
+        told = statement(self.package.name, len(failing), {test: texts.get(test, "") for test in failing})
+        if "```" not in told or not self._hides(apply_edits(self.tree, bug.edits), failing):
+            return []
+        id = f"{self.package.name}-{number:03d}"
+        return [SweTask(id, bug.difficulty, self.seed, bug.edits, tuple(sorted(failing)), told)]
+
+    def _hides(self, broken: Tree, failing: frozenset[str]) -> bool:
+        """Whether the deciding tests can be taken out so that all files can still be read."""
+        try:
+            hidden = without_functions(broken, failing)
+            for file, content in hidden.items():
+                if content != broken[file]:
+                    ast.parse(content)
+        except (SyntaxError, UnicodeDecodeError):
+            return False
+        return True
+
+    def _known(self) -> Progress:
+        if not self._notes.exists() or (self.package.tests and not self.path.exists()):
+            return Progress()
+        data = json.loads(self._notes.read_text())
+        return Progress(data["tests"], [(file, name, tests) for file, name, tests in data["called"]], data["tried"])
+
+    def _note(self, progress: Progress) -> None:
+        self._notes.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._notes.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(progress)))
+        partial.replace(self._notes)
+
+
+def _drawn(
+    difficulty: Difficulty,
+    singles: list[Mutation],
+    bodies: list[Mutation],
+    features: list[tuple[Mutation, ...]],
+    chance: random.Random,
+) -> list[Mutation]:
+    """The changes of one candidate; what is used up is not drawn again."""
+    if difficulty == "one edit":
+        return [singles.pop()] if singles else []
+    if difficulty == "removed body":
+        return [bodies.pop()] if bodies else []
+    if difficulty == "removed feature":
+        return list(features.pop()) if features else []
+    drawn: list[Mutation] = []
+    for _ in range(chance.choice((2, 2, 3))):
+        apart = [found for found in singles if all(found.inside != other.inside for other in drawn)]
+        if apart:
+            drawn.append(apart[-1])
+            singles.remove(apart[-1])
+    return drawn if len(drawn) > 1 else []
+
+
+def _features(code: dict[str, bytes], bodies: Sequence[Mutation]) -> Iterator[tuple[Mutation, ...]]:
+    """Functions of different files, one of which uses the other: taken away together, a feature is gone."""
+    uses: dict[tuple[str, str], set[str]] = {}
+    for file, content in code.items():
+        for name, function in functions(ast.parse(content)):
+            words = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+            words |= {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}
+            uses[file, name] = words
+    for body in bodies:
+        short = body.inside.rpartition(".")[2]
+        users = [
+            other for other in bodies if other.file != body.file and short in uses.get((other.file, other.inside), ())
+        ]
+        if users and not short.startswith("__"):
+            yield (body, users[0])
+
+
+def _touched(tree: Tree, edits: Sequence[Edit]) -> set[tuple[str, str]]:
+    """The functions that edits lie in."""
+    found = set()
+    for edit in edits:
+        text = tree[edit.file].decode()
+        first = text[: text.index(edit.old)].count("\n") + 1
+        last = first + edit.old.count("\n")
+        for name, function in functions(ast.parse(text)):
+            if function.lineno <= last and first <= (function.end_lineno or 0):
+                found.add((edit.file, name))
+    return found
+
+
+def _fetched(requirement: str, wheel: bool) -> tuple[bytes, str]:
+    with tempfile.TemporaryDirectory(prefix="arena-fetch-") as folder:
+        archive = download_archive(requirement, Path(folder), wheel)
+        content = archive.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        keep_archive(archive, sha256)
+    return content, sha256
+
+
+def _wheel(requirement: str) -> Wheel:
+    name, _, version = requirement.partition("==")
+    if not version:
+        raise UsageError(f"Name the version of {name} too, as in {name}==1.2.3.")
+    return Wheel(name, version, _fetched(requirement, wheel=True)[1])
