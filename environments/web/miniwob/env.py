@@ -149,7 +149,7 @@ def tasks(split: Split, seed: int, **params: Any) -> Iterator[Task]:
     )
 
 
-_RELOADED = frozenset({"choose-date", "choose-date-easy", "choose-date-medium"})
+_RELOADED = frozenset({"choose-date", "choose-date-easy", "choose-date-medium", "focus-text-2"})
 """Pages that an episode leaves different from how they were loaded."""
 
 _FOR_NOTHING = {"chase-circle": 0.1}
