@@ -54,7 +54,8 @@ class WebTasks(WebEnv):
     oracle_from: Literal["anywhere", "start"] = "start"
 
     def __init__(self, screenshot: bool = False) -> None:
-        super().__init__(sight=Sight(screenshot=screenshot))
+        # The pages have no scripts and keep nothing in the browser, so that an episode can begin in those of another.
+        super().__init__(sight=Sight(screenshot=screenshot), reuse="arena/WebTasks-v0")
         self.world: World | None = None
 
     async def begin(self, task: str | None) -> dict[str, Any]:

@@ -71,3 +71,25 @@ def test_what_is_shown_is_judged_where_the_agent_stands():
         return reward, terminated, info["score"]
 
     assert asyncio.run(play()) == (1.0, True, 1.0)
+
+
+def test_an_episode_begins_in_the_pages_of_another_and_sees_nothing_of_it():
+    """Tabs, history, a half-written text or what was posted would be left over from the episode before."""
+
+    async def play():
+        env, other = WebTasks(), WebTasks()
+        other.reuse = None
+        await env.reset(seed=EVAL_SEEDS, options={"task": "mail-send"})
+        await env.step(f'goto("{ORIGINS["Mail"]}/compose")')
+        subject = next(one.ref for one in env.eyes.view.elements.values() if one.name == "Subject")
+        await env.step(f'fill("{subject}", "half a sub")')
+        await env.step("new_tab()")
+        seen, _ = await env.reset(seed=EVAL_SEEDS + 1, options={"task": "mail-reply"})
+        fresh, _ = await other.reset(seed=EVAL_SEEDS + 1, options={"task": "mail-reply"})
+        reused = not env.session.fresh
+        back = (await env.step("go_back()"))[4]["error"]
+        await env.close()
+        await other.close()
+        return seen == fresh, reused, back
+
+    assert asyncio.run(play()) == (True, True, "There is no page to go back to.")
