@@ -18,7 +18,9 @@ values with squared errors, or with `critic_loss=hl_gauss` distributions over bi
 
 Bias: the policy gradient is that of the exact advantage where the critic is exact; otherwise the critic's
 errors are its bias, with states drawn from all of the buffer, as in the reference. `baseline` takes nothing
-away from that: it is subtracted before each token and does not know it.
+away from that: it is subtracted before each token and does not know it. On recorded episodes alone nobody
+tries the answers that the critic only guesses at, and a policy that drifts to such answers is not called
+back: take `kl`, a low learning rate, `play_from`, or `offline_archer`, which asks about recorded answers only.
 
 Deviations: what was truncated bootstraps from the final state (`bootstrap=False`: the reference's way, `done`
 covers truncation). Gradients are means over the batch however it is cut (the reference sums over 32
