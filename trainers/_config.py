@@ -174,7 +174,7 @@ class TrainConfig(BaseModel):
         if self.smoothing.weight and not self.entropy_bonus:
             raise UsageError("smoothing is a part of the entropy bonus: give entropy_bonus too (EPO: 0.001).")
         known = algorithm(self.algorithm)
-        if self.data.runs and (known.groups or known.ratio) and not known.replays:
+        if self.data.runs and not (known.recorded or known.imitates or known.replays):
             raise UsageError(
                 f"{self.algorithm} learns from the episodes that it plays, so data.runs would do nothing. Imitate them "
                 "first (arena train bc --data RUN), and train the model that comes out."

@@ -8,7 +8,8 @@ gradient, with either baseline: `others` is the mean return of the other traject
 which does not depend on this one. With gamma < 1 turns are weighed as if each began its episode,
 the usual practice; that is not the gradient of the discounted return.
 
-Deviations: none.
+Deviations: a step may make several updates (`minibatches`, `epochs`), all but the first of them from
+episodes of a slightly older policy, uncorrected; with `minibatches=1` there are none.
 """
 
 from __future__ import annotations
