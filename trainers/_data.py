@@ -91,12 +91,13 @@ class Data:
             raise UsageError("None of the episodes can be read:\n  " + "\n  ".join(self.damaged[:5]))
 
 
-def read_data(options: DataOptions, envs: Sequence[str]) -> Data:
+def read_data(options: DataOptions, envs: Sequence[str], note: Callable[[str], None] | None = None) -> Data:
     """Find the episodes to learn from.
 
     Args:
         options: runs and filters.
         envs: the environments that are trained in.
+        note: is told the report, line by line.
 
     Raises:
         UsageError: no run there, nothing left, or episodes of another version of the environment only; says
@@ -115,6 +116,9 @@ def read_data(options: DataOptions, envs: Sequence[str]) -> Data:
             raise UsageError(f"Nothing is left to learn from.\n  {_joined(report)}{_why(name, envs, others)}")
     if not rows:
         raise UsageError(f"There are no episodes in {', '.join(options.runs)}.{_joined(damaged, start=' ')}")
+    if note is not None:
+        for line in report:
+            note(line)
     return Data(rows, report, damaged)
 
 

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.core.model import Model
 from arena.evaluation.config import EvalConfig
 from arena.evaluation.evaluate import evaluate_async, in_any_thread
 from arena.evaluation.players import Made
 from arena.trainers._tasks import is_suite
 
 if TYPE_CHECKING:
-    from arena.core.model import Model
     from arena.trainers._config import TrainConfig
     from arena.trainers._ranks import Ranks
+
+
+def evaluate_on_one_rank(
+    config: TrainConfig, model: Model | Callable[[], Model], run: Path, step: int, ranks: Ranks
+) -> dict[str, Any]:
+    """Play the held-out tasks on the first rank, for all; see `evaluate_held_out`.
+
+    Args:
+        config: of the run.
+        model: who plays, or what makes it for this evaluation alone.
+        run: the run folder.
+        step: after which it is.
+        ranks: who train together.
+    """
+    found: dict[str, Any] = {}
+    with ranks.together():
+        if ranks.first:
+            playing = model if isinstance(model, Model) else model()
+            found = evaluate_held_out(config, playing, run, step, ranks)
+            if playing is not model:
+                in_any_thread(playing.aclose())
+    return ranks.agreed(found)
 
 
 def evaluate_held_out(config: TrainConfig, model: Model, run: Path, step: int, ranks: Ranks) -> dict[str, Any]:
@@ -42,4 +65,4 @@ def evaluate_held_out(config: TrainConfig, model: Model, run: Path, step: int, r
     return {"success": overall.success.to_json(), "score": overall.score.to_json(), "turns": overall.turns}
 
 
-__all__ = ["evaluate_held_out"]
+__all__ = ["evaluate_on_one_rank"]

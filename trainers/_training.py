@@ -26,7 +26,6 @@ import numpy as np
 
 from arena.agents import build as build_agent
 from arena.core.errors import ArenaError
-from arena.evaluation.evaluate import in_any_thread
 from arena.records import RunWriter
 from arena.rollout import Job, RecordedModel
 from arena.trainers import _checkpoint
@@ -38,7 +37,7 @@ from arena.trainers._critic import Fitting
 from arena.trainers._data import Data, read_data
 from arena.trainers._entropy import Smoothing
 from arena.trainers._guards import warnings
-from arena.trainers._held_out import evaluate_held_out
+from arena.trainers._held_out import evaluate_on_one_rank
 from arena.trainers._metrics import MetricsFile, magnitudes, of_credit, of_episodes, rates
 from arena.trainers._opening import Opened, open_again, open_new
 from arena.trainers._optimiser import Optimiser
@@ -170,12 +169,8 @@ class Training:
 
     def recorded(self) -> Data | None:
         """The recorded episodes that `data` names, None where it names no runs; says what each filter left."""
-        if not self.config.data.runs:
-            return None
-        data = read_data(self.config.data, environments(training_tasks(self.config)))
-        for line in data.report:
-            self.note(line)
-        return data
+        envs = environments(training_tasks(self.config))
+        return read_data(self.config.data, envs, self.note) if self.config.data.runs else None
 
     def steps(self) -> Iterator[int]:
         """The numbers of the steps that are left, from 1; evaluates before the first and saves the model at the end."""
@@ -326,14 +321,7 @@ class Training:
     def evaluate(self, step: int) -> dict[str, Any]:
         """Play the held-out tasks once each; returns success and score with their 95 % intervals."""
         self._show("evaluating")
-        found: dict[str, Any] = {}
-        with self.ranks.together():
-            if self.ranks.first:
-                model = self._sampler.model if self.guide is None else self.guide()
-                found = evaluate_held_out(self.config, model, self.folder, step, self.ranks)
-                if self.guide is not None:
-                    in_any_thread(model.aclose())
-        return self.ranks.agreed(found)
+        return evaluate_on_one_rank(self.config, self.guide or self._sampler.model, self.folder, step, self.ranks)
 
     def close(self) -> None:
         """Let go of the run, of the tracker and of the model's thread."""

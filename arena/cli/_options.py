@@ -15,6 +15,10 @@ Model = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar="SPEC", help="Model, such as openai:qwen3@http://localhost:8000/v1."),
 ]
+Critic = Annotated[
+    str | None,
+    typer.Option(metavar="RUN", help="Critic of a training: best_of_n chooses by it, a local model is guided by it."),
+]
 Player = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=AGENT", help="Agent of another player of the game; may be repeated."),

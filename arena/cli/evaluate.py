@@ -38,10 +38,7 @@ def command(
         str | None, typer.Option("--agent", "-a", metavar="SPEC", help="Agent, such as chat:window=4 (random).")
     ] = None,
     model: _options.Model = None,
-    critic: Annotated[
-        str | None,
-        typer.Option(metavar="RUN", help="Critic of a training: best_of_n chooses by it, a local model is guided."),
-    ] = None,
+    critic: _options.Critic = None,
     player: _options.Player = None,
     repeats: Annotated[
         int | None, typer.Option("--repeats", "-k", metavar="N", help="Episodes of each task (1).")
