@@ -50,9 +50,9 @@ def find_thread(thread: Row) -> list[Move]:
     return [*search("Search the forum", thread["title"]), *click(thread["title"])]
 
 
-def browse_forum(world: World, thread: Row, order: str = "made DESC") -> list[Move]:
+def browse_forum(world: World, thread: Row) -> list[Move]:
     """Go to a thread through its board, page by page."""
-    ranked = world.database.rows(f"SELECT id FROM threads WHERE board = ? ORDER BY {order}", thread["board"])
+    ranked = world.database.rows("SELECT id FROM threads WHERE board = ? ORDER BY made DESC", thread["board"])
     page = [row["id"] for row in ranked].index(thread["id"]) // 10
     return [*click(thread["board_name"]), *click(*["Next page"] * page), *click(thread["title"])]
 

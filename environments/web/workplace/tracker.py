@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from arena.environments.web._serving import Request, Response
 from arena.environments.web.workplace._content import PRIORITIES, STATUSES, words
@@ -22,13 +21,7 @@ FROM issues JOIN projects ON projects.id = project
     LEFT JOIN people AS holder ON holder.id = assignee JOIN people AS writer ON writer.id = reporter
 """
 
-_FILTERS = {
-    "status": "status",
-    "priority": "priority",
-    "label": "label",
-    "milestone": "milestone",
-    "assignee": "assignee",
-}
+_FILTERS = ("status", "priority", "label", "milestone", "assignee")
 _ORDERS = {
     "number": "issues.project, issues.number",
     "due": "issues.due",
@@ -72,7 +65,7 @@ class Tracker(Site):
         order = request.query.get("sort", "number")
         order = order if order in _ORDERS else "number"
         active = {name: value for name, value in chosen.items() if value}
-        where = " AND ".join(["project = ?", *(f"issues.{_FILTERS[name]} = ?" for name in active)])
+        where = " AND ".join(["project = ?", *(f"issues.{name} = ?" for name in active)])
         found = self.database.rows(
             f"{_ISSUES} WHERE {where} ORDER BY {_ORDERS[order]}", project["id"], *active.values()
         )
@@ -208,8 +201,3 @@ class Tracker(Site):
             if asked and all(word in f"{one['key']} {one['title']} {one['body']}".casefold() for word in asked)
         ]
         return self.page("search", "Search", asked=request.query.get("q", ""), issues=portion(request, found))
-
-
-def filtered(code: str, **chosen: str) -> str:
-    """The address of a project's issues with filters."""
-    return f"/projects/{code}?{urlencode(chosen)}"
