@@ -5,7 +5,6 @@ Playwright keeps its own.
 """
 
 import functools
-import importlib.util
 import json
 import os
 import re
@@ -32,14 +31,13 @@ def button(nodes, label):
     raise LookupError(label)
 
 
-def main(chromium, episodes):
-    """Play, with the browser that is named."""
+def main(chromium, pages, episodes):
+    """Play the pages in a folder, with the browser that is named."""
     browsers = Path(tempfile.mkdtemp(), "browsers")
     place = browsers / "chromium-1117" / "chrome-linux" / "chrome"
     place.parent.mkdir(parents=True)
     place.symlink_to(chromium)
     os.environ["PLAYWRIGHT_BROWSERS_PATH"] = str(browsers)
-    pages = Path(importlib.util.find_spec("miniwob").origin).parent / "html"
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=pages))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     os.environ["MINIWOB_URL"] = f"http://127.0.0.1:{server.server_port}/miniwob/"
@@ -61,4 +59,4 @@ def main(chromium, episodes):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

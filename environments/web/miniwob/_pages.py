@@ -10,7 +10,7 @@ from arena.core.errors import MissingPrerequisite
 from arena.environments.web._serving import Handler, folder
 from arena.sandboxes.browser import Request, Response
 
-__all__ = ["address", "names", "site"]
+__all__ = ["address", "names", "root", "site"]
 
 _UNSEEN = b"""
 #reward-display, #click-canvas, #sync-task-cover { display: none !important }
