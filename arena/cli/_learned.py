@@ -74,8 +74,13 @@ def before_and_after(training: Training, evaluations: dict[str, dict[str, Any]])
 
 def evaluating(training: Training) -> str:
     """The command that evaluates the result as training did."""
+    from arena.trainers._algorithms import read_settings
+
     config = training.config
-    words = ["arena", "eval", config.env, "-a", config.agent, "-m", str(training.folder / "model")]
+    model = str(training.folder / "model")
+    if training.guide is not None:
+        model = f"hf:{model},critic={training.folder},beta={read_settings(config.algorithm, config.settings).beta:g}"
+    words = ["arena", "eval", config.env, "-a", config.agent, "-m", model]
     settings = [f"params.{name}={json.dumps(value)}" for name, value in config.params.items()]
     settings += [f"max_turns={config.max_turns}"] if config.max_turns is not None else []
     for setting in settings:
