@@ -99,7 +99,7 @@ class RaggedBatch:
     """Sequences of different lengths that are decoded together."""
 
     def __init__(self, network: Any, store: PrefixStore | None, *, max_rows: int, context: int, limit: int) -> None:
-        """At most `max_rows` sequences at once, of at most `context` ids, in about `limit` bytes; no store: all anew."""
+        """At most `max_rows` sequences at once, of at most `context` ids, in about `limit` bytes; no store: anew."""
         self._network, self._store = network, store
         self._max_rows, self._context, self._limit = max_rows, context, limit
         self._device = next(network.parameters()).device
