@@ -26,12 +26,22 @@ START_SECONDS, END_SECONDS = 30.0, 15.0
 """How long a sandbox may take to answer, and to end what it was told to end."""
 FIRST_USER = 1_700_000_000
 """When Arena runs as root, sandboxes run as users from here up, which own nothing on any machine."""
+USERS = 1 << 24
 INSTALL = "apt-get install bubblewrap"
 
 
 def draw_user() -> int | None:
-    """The user number on the host for a new sandbox; None where Arena is not root and so has only its own."""
-    return FIRST_USER + secrets.randbelow(1 << 24) if os.geteuid() == 0 else None
+    """The user number on the host for a new sandbox; None where Arena has only its own: it is not root, or its root is
+    that of a user namespace without these numbers.
+    """
+    if os.geteuid() != 0 or not _mapped(FIRST_USER + USERS):
+        return None
+    return FIRST_USER + secrets.randbelow(USERS)
+
+
+def _mapped(user: int) -> bool:
+    lines = Path("/proc/self/uid_map").read_text().splitlines()
+    return any(int(first) <= user < int(first) + int(count) for first, _, count in map(str.split, lines))
 
 
 def _identity(user: int | None) -> dict[str, Any]:

@@ -14,6 +14,9 @@ __all__ = ["BACK_ENDS", "choose_back_end"]
 BACK_ENDS: dict[str, type[Sandbox]] = {"docker": Docker, "bubblewrap": Bubblewrap}
 """In order of preference."""
 VARIABLE = "ARENA_SANDBOX"
+_WORKED: set[tuple[str, str | None, str | None]] = set()
+"""Back end, engine and image that have worked in this program: what goes wrong with them later is no prerequisite that
+is missing but an infrastructure that has failed, and `create` says so."""
 
 
 def choose_back_end(name: str | None = None, image: str | None = None) -> type[Sandbox]:
@@ -50,9 +53,13 @@ def choose_back_end(name: str | None = None, image: str | None = None) -> type[S
 def _check(name: str, image: str | None) -> None:
     from arena.sandboxes import _docker_engine, images
 
+    known = (name, os.environ.get("DOCKER_HOST"), image)
+    if known in _WORKED:
+        return
     BACK_ENDS[name].preflight()
     if name == "docker":
         try:
             images.find(_docker_engine.client(), image)
         except SandboxUnavailable as error:
             raise MissingPrerequisite(str(error), _docker_engine.INSTALL) from error
+    _WORKED.add(known)

@@ -76,7 +76,8 @@ def _start() -> bool:
     folder = Path(os.environ[VARIABLE])
     places = {"data-root": "data", "exec-root": "exec", "pidfile": "dockerd.pid", "host": "docker.sock"}
     where = [f"--{option}={'unix://' if option == 'host' else ''}{folder / name}" for option, name in places.items()]
-    (folder / "dockerd.pid").unlink(missing_ok=True)  # a killed engine leaves it
+    for left in ("dockerd.pid", "exec/containerd/containerd.pid"):  # a killed engine leaves them
+        (folder / left).unlink(missing_ok=True)
     begin = 'exec setsid -f "$@" </dev/null >>"$0" 2>&1'
     subprocess.run(["sh", "-c", begin, folder / "log", "dockerd", *where, *OPTIONS], check=True)
     deadline = time.monotonic() + START_SECONDS

@@ -11,13 +11,14 @@ import tarfile
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import engine
 import pytest
 
 from arena.core.errors import MissingPrerequisite, UsageError
-from arena.sandboxes import Docker, SandboxSpec, SandboxUnavailable, SyncSandbox, _docker_engine, images
+from arena.sandboxes import Bubblewrap, Docker, SandboxSpec, SandboxUnavailable, SyncSandbox, _docker_engine, images
 from arena.sandboxes._docker_engine import SANDBOX
 
 SPEC = SandboxSpec(processes=32, memory=64 << 20, disk=8 << 20, timeout=20, cpus=0.5)
@@ -83,7 +84,7 @@ def test_orphans_are_collected(box):
 
 CRASH = """
 import os, signal
-from arena.sandboxes import Docker, SandboxSpec, SyncSandbox
+from arena.sandboxes import Bubblewrap, Docker, SandboxSpec, SyncSandbox
 box = SyncSandbox(SandboxSpec(processes=16, memory=64 << 20, disk=1 << 20), Docker)
 print(box.inner.container, flush=True)
 if "paused" in os.sys.argv:
@@ -172,10 +173,39 @@ def test_a_killed_engine_is_no_result(api, monkeypatch):
         engine.end(folder)
 
 
+def test_snapshots_fit_the_other_back_end(api, require):
+    """A task that was begun in a container goes on in a sandbox without a daemon, and back."""
+    require("bwrap")
+    spec = SandboxSpec(processes=32, memory=64 << 20, disk=4 << 20)
+    with SyncSandbox(spec, Docker) as first, SyncSandbox(spec, Bubblewrap) as second:
+        first.shell().run("mkdir deep && cd deep && echo one >f && chmod 640 f && ln -s f l && x='a b'")
+        snapshot = first.snapshot()
+        second.restore(snapshot)
+        look = 'echo "$x" $PWD; cat f; stat -c %a f; readlink l'
+        assert second.shell().run(look).text == "a b /work/deep\none\n640\nf\n"
+        second.shell().run("echo two >f; x=c")
+        back = second.snapshot()
+        first.restore(back)
+        assert first.shell().run(look).text == "c /work/deep\ntwo\n640\nf\n"
+        for kept in (snapshot, back):
+            kept.release()
+
+
+def test_the_runtime_is_the_engine_s_to_find(api):
+    """`runsc` reaches the engine: one that has it uses it, any other refuses it by name."""
+    if "runsc" in api.info()["Runtimes"]:
+        with SyncSandbox(replace(SPEC, runtime="runsc"), Docker) as sandbox:
+            assert api.inspect_container(sandbox.inner.container)["HostConfig"]["Runtime"] == "runsc"
+            assert sandbox.exec("echo fine").text == "fine\n"
+    else:
+        with pytest.raises(SandboxUnavailable, match="runsc"):
+            SyncSandbox(replace(SPEC, runtime="runsc"), Docker)
+
+
 # Images
 
 
-def testimages_are_not_pulled_unasked(api):
+def test_images_are_not_pulled_unasked(api):
     with pytest.raises(MissingPrerequisite, match="not pulled unasked"):
         SyncSandbox(SandboxSpec(image="arena/no-such-image:1"), Docker)
 

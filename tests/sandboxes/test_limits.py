@@ -89,6 +89,12 @@ def test_output_flood(run):
     assert done.error_text.endswith("end\n")
 
 
+@pytest.mark.slow
+def test_a_gigabyte_of_output(run):
+    done = run("yes | head -c 1G", max_output=MIB, timeout=120)
+    assert (done.exit_code, done.truncated, len(done.stdout)) == (0, True, MIB)
+
+
 def test_endless_flood(run):
     done = run("yes", timeout=0.3, max_output=1000)
     assert (done.exit_code, done.timed_out, done.truncated, len(done.stdout)) == (124, True, True, 1000)
