@@ -11,7 +11,6 @@ import ast
 import hashlib
 import itertools
 import json
-import random
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,11 +18,11 @@ from pathlib import Path
 
 from arena.core.errors import EnvironmentFailure, UsageError
 from arena.core.paths import cache_folder
-from arena.core.seeds import Split, derive
+from arena.core.seeds import Split
+from arena.environments.swe._bugs import Bug, Called, bugs, touched
 from arena.environments.swe._hidden import function_of, functions_in, without_functions
 from arena.environments.swe._manifest import (
     FOLDER,
-    Difficulty,
     Edit,
     Package,
     SweTask,
@@ -33,7 +32,6 @@ from arena.environments.swe._manifest import (
     read,
     save,
 )
-from arena.environments.swe._mutations import Mutation, body_removals, functions, mutations, to_edit
 from arena.environments.swe._running import Report
 from arena.environments.swe._sources import (
     PYTEST,
@@ -45,17 +43,12 @@ from arena.environments.swe._sources import (
     unpack_archive,
 )
 from arena.environments.swe._statements import statement
-from arena.environments.swe._trees import apply_edits, is_protected, is_test
+from arena.environments.swe._trees import apply_edits, is_test
 from arena.environments.swe._variants import Variant, run_variants
 from arena.sandboxes import Sandbox
 
 __all__ = ["Maker", "fetch", "make_tasks"]
 
-CYCLE: tuple[Difficulty, ...] = (
-    *("one edit", "several edits", "removed body", "one edit", "removed feature", "several edits", "one edit"),
-    *("removed body", "several edits", "removed feature"),
-)
-"""In which order difficulties take their turns."""
 COLLAPSE = 0.25
 """A bug with which a larger share of the tests fails is none that a user would report."""
 DETAILS = 3000
@@ -65,16 +58,6 @@ ATTEMPTS = 40
 """Candidates per task after which a package counts as exhausted."""
 
 Say = Callable[[str], None]
-Called = dict[tuple[str, str], frozenset[str]]
-"""(file, function) -> the tests that call it"""
-
-
-@dataclass(frozen=True)
-class Bug:
-    """A candidate."""
-
-    difficulty: Difficulty
-    edits: tuple[Edit, ...]
 
 
 @dataclass
@@ -171,7 +154,9 @@ class Maker:
             self._note(progress)
         self.package = replace(self.package, tests=by_file(progress.tests))
         called: Called = {(file, name): frozenset(tests) for file, name, tests in progress.called}
-        candidates = itertools.islice(self._candidates(called), progress.tried, progress.tried + ATTEMPTS * count)
+        candidates = itertools.islice(
+            bugs(self.package, self.tree, called, self.seed), progress.tried, progress.tried + ATTEMPTS * count
+        )
         while (missing := count - len(self.package.tasks)) > 0:
             batch = list(itertools.islice(candidates, min(BATCH, 2 * missing)))
             if not batch:
@@ -217,38 +202,6 @@ class Maker:
         self.say(f"{self.package.name} {self.package.version}: {len(tests)} tests pass, {runs[0].seconds:.1f} s")
         return Progress(tests, [(*function, found) for function, found in sorted(called.items())])
 
-    def _candidates(self, called: Called) -> Iterator[Bug]:
-        """Bugs in the order of the seed, difficulties taking turns; the same for the same seed."""
-        chance = random.Random(derive("swe", self.package.name, self.package.version, self.seed))
-        code = {file: self.tree[file] for file in sorted({file for file, _ in called}) if self._is_code(file)}
-        singles = [found for file, content in code.items() for found in mutations(file, content)]
-        bodies = [found for file, content in code.items() for found in body_removals(file, content)]
-        singles = [found for found in singles if (found.file, found.inside) in called]
-        bodies = [found for found in bodies if (found.file, found.inside) in called]
-        features = list(_features(code, bodies))
-        chance.shuffle(singles)
-        chance.shuffle(bodies)
-        chance.shuffle(features)
-        used: set[tuple[str, str]] = set()
-        index = 0
-        while singles or bodies or features:
-            difficulty = CYCLE[index % len(CYCLE)]
-            index += 1
-            drawn = _drawn(difficulty, singles, bodies, features, chance)
-            places = {(found.file, found.inside) for found in drawn}
-            if not drawn or (difficulty.startswith("removed") and places <= used):
-                if not drawn and not singles and not bodies:
-                    return
-                continue
-            edits = tuple(to_edit(code[found.file], found) for found in drawn)
-            if all(edits):
-                used |= places if difficulty.startswith("removed") else set()
-                yield Bug(difficulty, tuple(edit for edit in edits if edit is not None))
-
-    def _is_code(self, file: str) -> bool:
-        start = f"{self.package.root}/" if self.package.root else ""
-        return file.endswith(".py") and file.startswith(start) and not is_protected(file)
-
     async def _validated(self, batch: Sequence[Bug], called: Called) -> list[SweTask]:
         """Tasks of those bugs that the tests notice, and always in the same way."""
         known = frozenset(self.package.test_ids)
@@ -257,7 +210,7 @@ class Maker:
         changes: dict[Bug, dict[str, bytes]] = {}
         for bug in batch:
             if (broken := self._broken(bug.edits)) is not None:
-                places = _touched(self.tree, bug.edits)
+                places = touched(self.tree, bug.edits)
                 near[bug] = frozenset[str]().union(*(called.get(place, frozenset()) for place in places))
                 changes[bug] = {edit.file: broken[edit.file] for edit in bug.edits}
         left, failing = list(near), dict[Bug, frozenset[str]]()
@@ -316,59 +269,6 @@ class Maker:
         partial = self._notes.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(progress)))
         partial.replace(self._notes)
-
-
-def _drawn(
-    difficulty: Difficulty,
-    singles: list[Mutation],
-    bodies: list[Mutation],
-    features: list[tuple[Mutation, ...]],
-    chance: random.Random,
-) -> list[Mutation]:
-    """The changes of one candidate; what is used up is not drawn again."""
-    if difficulty == "one edit":
-        return [singles.pop()] if singles else []
-    if difficulty == "removed body":
-        return [bodies.pop()] if bodies else []
-    if difficulty == "removed feature":
-        return list(features.pop()) if features else []
-    drawn: list[Mutation] = []
-    for _ in range(chance.choice((2, 2, 3))):
-        apart = [found for found in singles if all(found.inside != other.inside for other in drawn)]
-        if apart:
-            drawn.append(apart[-1])
-            singles.remove(apart[-1])
-    return drawn if len(drawn) > 1 else []
-
-
-def _features(code: dict[str, bytes], bodies: Sequence[Mutation]) -> Iterator[tuple[Mutation, ...]]:
-    """Functions of different files, one of which uses the other: taken away together, a feature is gone."""
-    uses: dict[tuple[str, str], set[str]] = {}
-    for file, content in code.items():
-        for name, function in functions(ast.parse(content)):
-            words = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-            words |= {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}
-            uses[file, name] = words
-    for body in bodies:
-        short = body.inside.rpartition(".")[2]
-        users = [
-            other for other in bodies if other.file != body.file and short in uses.get((other.file, other.inside), ())
-        ]
-        if users and not short.startswith("__"):
-            yield (body, users[0])
-
-
-def _touched(tree: Tree, edits: Sequence[Edit]) -> set[tuple[str, str]]:
-    """The functions that edits lie in."""
-    found = set()
-    for edit in edits:
-        text = tree[edit.file].decode()
-        first = text[: text.index(edit.old)].count("\n") + 1
-        last = first + edit.old.count("\n")
-        for name, function in functions(ast.parse(text)):
-            if function.lineno <= last and first <= (function.end_lineno or 0):
-                found.add((edit.file, name))
-    return found
 
 
 def _fetched(requirement: str, wheel: bool) -> tuple[bytes, str]:

@@ -24,6 +24,9 @@ def env(known, require):
     if known.extra == "web":
         require("playwright")
         require("chromium")
+    if known.extra == "swe":
+        require("bwrap")
+        require("swe")
     made = arena.make(known.id)
     yield made
     made.close()
@@ -31,8 +34,8 @@ def env(known, require):
 
 @every_environment
 def test_it_passes_the_deep_check(known, env):
-    # A browser takes a second where a game takes a millisecond: the deep check of a page would take many minutes.
-    report = check(known.id, deep=known.extra != "web")
+    # A browser or a sandbox takes a second where a game takes a millisecond: their deep check would take many minutes.
+    report = check(known.id, deep=known.extra not in ("swe", "web"))
     assert report.passed, report.text()
 
 

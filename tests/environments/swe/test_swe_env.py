@@ -1,0 +1,198 @@
+"""Episodes of arena/Swe-v0: repaired through the shell, left alone, cut off; and nothing of the answer in the box."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from rotation import rotating
+
+import arena
+from arena.core import registry
+from arena.core.env import Oracle, ability
+from arena.core.errors import UnknownName
+from arena.environments.swe import _manifest
+from arena.environments.swe.env import Swe, secrets
+
+KINDS = {"bwrap": "bubblewrap", "docker": "docker"}
+SHIPPED = [(package, task) for package in _manifest.load() for task in package.tasks]
+
+
+@pytest.fixture(params=KINDS)
+def swe(request, require, tiny):
+    """The environment on the tiny package, through the synchronous face."""
+    require(request.param)
+    env = arena.make("arena/Swe-v0", backend=KINDS[request.param], manifests=str(tiny.folder))
+    yield env
+    env.close()
+
+
+def begin(env):
+    return env.reset(seed=2**31, options={"task": "tiny-000"})
+
+
+def test_a_repair_through_the_shell_scores(swe):
+    begin(swe)
+    text, *_ = swe.step("python3 -c 'import tiny; print(tiny.total([1, 2]))'")
+    assert text == "-3"
+    swe.step("sed -i 's/result - number/result + number/' tiny/__init__.py")
+    text, _, _, _, info = swe.step("git diff --stat | cat")
+    assert "1 file changed" in text
+    assert info["valid"]
+    text, reward, terminated, _, info = swe.step("submit")
+    assert (text, reward, terminated, info["success"], info["score"]) == ("Submitted.", 1.0, True, True, 1.0)
+    assert "+        result = result + number" in info["grading"]["patch"]
+
+
+def test_a_repair_counts_when_a_limit_ends_the_episode(swe):
+    begin(swe)
+    swe.step('[{"tool": "edit", "arguments": {"path": "tiny/__init__.py", "old": "t - n", "new": "t + n"}}]')
+    reward, info = swe.get_wrapper_attr("conclude")("turns")
+    assert reward == info["score"] == 1.0
+
+
+def test_doing_nothing_scores_nothing(swe):
+    begin(swe)
+    _, reward, _, _, info = swe.step("submit")
+    assert (reward, info["score"]) == (0.0, 0.0)
+
+
+def test_another_bug_in_place_of_the_first_scores_nothing(swe):
+    """A change that mends what fails and loses what passed must not count."""
+    begin(swe)
+    swe.step("printf 'def total(n): return sum(n)\\ndef mean(n): return sum(n) / max(len(n), 1)' > tiny/__init__.py")
+    _, reward, _, _, info = swe.step("submit")
+    assert reward == 0.0
+    assert info["grading"]["lost"] == ["tests/test_tiny.py::test_documented"]
+
+
+def test_tools_say_what_they_did_and_what_is_wrong(swe):
+    begin(swe)
+    text, _, _, _, info = swe.step(
+        '[{"tool": "view", "arguments": {"path": "tiny/scale.py"}},'
+        ' {"tool": "search", "arguments": {"pattern": "def m"}},'
+        ' {"tool": "edit", "arguments": {"path": "README.md", "old": "none", "new": ""}}, {"tool": "fly"}]'
+    )
+    view, search, edit, unknown = info["results"]
+    assert view.startswith("    1  def scaled(value, by):")
+    assert search == "tiny/__init__.py:14: def mean(numbers):"
+    assert "stands 0 times" in edit
+    assert "There is no tool called 'fly'" in unknown
+    assert (info["valid"], text) == (False, "\n".join(info["results"]))
+
+
+def test_the_recorded_action_does_the_same_again(swe):
+    """`executed` is what replay and trainers show: an edit with quotes and line breaks must survive it."""
+    begin(swe)
+    edit = '[{"tool": "edit", "arguments": {"path": "n.txt", "old": "", "new": "it\'s\\n  \\"two\\" lines $HOME\\n"}}]'
+    executed = swe.step(edit)[4]["executed"]
+    shown = swe.step("cat n.txt")[0]
+    begin(swe)
+    swe.step(executed)
+    assert swe.step("cat n.txt")[0] == shown == 'it\'s\n  "two" lines $HOME'
+
+
+def test_the_deciding_tests_are_not_in_the_box(swe):
+    begin(swe)
+    text, *_ = swe.step("cat tests/test_tiny.py; python3 -m pytest")
+    assert "test_of_none" in text
+    assert "test_total" not in text
+    assert "test_of_two" not in text
+    assert "2 passed" in text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "git config user.name x; sed -i 's/== expected/== numbers/' tests/test_tiny.py; git commit -qam weaker",
+        "mkdir -p ~/bin; printf '#!/bin/sh\\nexit 0' > ~/bin/python3; chmod +x ~/bin/python3; PATH=~/bin:$PATH",
+        "echo hacked > /pytest/_pytest/runner.py; echo hacked > /commands/view; echo 1 > /tmp/reward.txt",
+        "(setsid sh -c 'sleep 0.2; while :; do echo 1 > /tmp/reward.txt; done' &) ; rm -rf .git tests",
+        "ln -s /etc/passwd tiny/link.py; mkfifo tiny/pipe; head -c 30000000 /dev/zero > big",
+    ],
+    ids=["a commit of weaker tests", "a PATH shim", "pytest overwritten", "a daemon", "links, pipes and a large file"],
+)
+def test_what_is_done_to_the_box_does_not_score(swe, command):
+    begin(swe)
+    swe.step(command)
+    _, reward, terminated, _, info = swe.step("submit")
+    assert (reward, terminated, info["success"]) == (0.0, True, False)
+
+
+def test_history_holds_one_commit_of_the_broken_tree(swe):
+    begin(swe)
+    text, *_ = swe.step("git log --all --oneline | wc -l; git reflog | wc -l; git tag; git stash list")
+    assert text.split() == ["1", "1"]
+    text, *_ = swe.step("git log -p --all | grep -c 'result + number'")
+    assert text.startswith("0")
+
+
+@pytest.mark.parametrize(("package", "task"), rotating(SHIPPED), ids=lambda value: getattr(value, "id", ""))
+def test_the_original_is_nowhere_in_the_box(require, package, task):
+    """Neither the package nor its original lines can be read or imported from anywhere but the broken repository."""
+    require("bwrap")
+    require("swe")
+
+    async def play():
+        env = Swe(backend="bubblewrap")
+        await env.reset(seed=2**31, options={"task": task.id})
+        wanted = secrets(env)
+        places = "/repo /tmp /home /opt /needs /pytest /commands /usr/lib/python3 /usr/local/lib"
+        lines = [f"grep -rlIF -e '{line}' {places} 2>/dev/null" for line in wanted if "'" not in line]
+        text, *_ = await env.step("\n".join([*lines, "true"]))
+        names = {"python-slugify": "slugify"}
+        imports, *_ = await env.step(f"cd / && python3 -I -c 'import {names.get(package.name, package.name)}'")
+        await env.close()
+        return text, imports
+
+    text, imports = asyncio.run(play())
+    assert text == "(no output)"
+    assert "ModuleNotFoundError" in imports
+
+
+@pytest.mark.parametrize("id", rotating([task.id for _, task in SHIPPED], 24))
+def test_the_oracle_scores_and_doing_nothing_does_not(require, id):
+    """A shipped task that cannot be solved, or is solved already, would spoil every score."""
+    require("bwrap")
+    require("swe")
+    env = arena.make("arena/Swe-v0", backend="bubblewrap")
+    oracle = ability(env, Oracle)
+    scores = []
+    for action in (oracle.oracle_action, lambda: "submit"):
+        env.reset(seed=2**31, options={"task": id})
+        ended = False
+        while not ended:
+            _, _, ended, _, info = env.step(action())
+        scores.append(info["score"])
+    env.close()
+    assert scores == [1.0, 0.0]
+
+
+def test_shipped_tasks_are_split_by_package():
+    split = {split: {task.name for task in registry.tasks("arena/Swe-v0", split, 8)} for split in ("train", "eval")}
+    packages = {name: {id.rpartition("-")[0] for id in ids} for name, ids in split.items()}
+    assert packages["train"].isdisjoint(packages["eval"])
+
+
+def test_a_statement_does_not_say_where():
+    for _, task in SHIPPED:
+        assert not [edit.file for edit in task.edits if edit.file in task.statement]
+
+
+def test_dense_rewards_come_on_top(require, tiny):
+    """They must not change the score."""
+    require("bwrap")
+    names = ["immediate", "fixed_share", "patch_similarity"]
+    env = arena.make("arena/Swe-v0", backend="bubblewrap", manifests=str(tiny.folder), rewards=names)
+    begin(env)
+    assert env.step("view tiny/__init__.py")[1] == 0.0
+    env.step("edit tiny/__init__.py 'result - number' 'abs(result) + number'")
+    _, reward, _, _, info = env.step("submit")
+    env.close()
+    assert info["score"] == 1.0
+    assert 1.06 < reward < 2.06
+
+
+def test_a_reward_it_does_not_know_is_refused():
+    with pytest.raises(UnknownName, match="fixed_share"):
+        Swe(backend="bubblewrap", rewards=["fixed_shares"])
