@@ -42,11 +42,6 @@ async def _matching(desk: Desk, description: str) -> list[int]:
     return matching
 
 
-async def sides(desk: Desk) -> str:
-    """A corner is where the line comes as far out as it can."""
-    return await desk.click("#form button", str(await desk.read(_CORNERS)))
-
-
 async def pie(desk: Desk) -> str:
     """The menu is opened first."""
     if await desk.has("svg text", "+"):
@@ -130,7 +125,6 @@ SOLUTIONS: dict[str, Solve] = {
     "click-pie-nodelay": pie,
     "click-shape": shape,
     "count-shape": count,
-    "count-sides": sides,
     "generate-number": generated,
     "guess-number": guess,
     "hot-cold": hidden_place,
@@ -143,15 +137,6 @@ SOLUTIONS: dict[str, Solve] = {
 
 _SHAPES = """[...document.querySelectorAll('#area_svg > *')].map(e => [e.tagName, e.textContent, e.getAttribute('fill'),
   e.tagName === 'text' ? parseFloat(e.getAttribute('font-size')) : e.getBBox().height])"""
-
-_CORNERS = """(() => {
-  const pixels = document.querySelector('#c').getContext('2d');
-  const dark = (x, y) => pixels.getImageData(Math.round(75 + x), Math.round(50 + y), 1, 1).data[3] > 60;
-  const at = step => [34, 34.5, 35].some(r => dark(r * Math.cos(step / 100), r * Math.sin(step / 100)));
-  const drawn = [...Array(628).keys()].filter(at);
-  return drawn.filter((step, nth) => (nth ? step - drawn[nth - 1] : step + 628 - drawn[drawn.length - 1]) > 20).length;
-})()"""
-"""How often the drawing is met on the way around just inside of its corners; 20 steps part two meetings."""
 
 _MOVING = """[...document.querySelectorAll('.item')].map(e => e.getBoundingClientRect())
   .map(r => [(r.left + r.right) / 2, (r.top + r.bottom) / 2])
