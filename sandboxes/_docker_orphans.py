@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,27 @@ from typing import Any
 from arena.sandboxes import _held
 from arena.sandboxes._docker_engine import EXPIRES, HOLDER, HOST, SANDBOX, host_name, missing
 
+OWN_FOLDERS = ("container-", "network-", "snapshot-")
+"""What the folders are called that containers, networks and snapshots hold on this machine."""
 GONE_SECONDS = 30.0
 """How long the engine may take to remove a container that is being removed already."""
 
 
 def remove(api: Any) -> int:
     """Remove what belongs to no living program; how many things there were."""
+    found = 0
     with _held.orphans() as folders:
         dead = set(map(str, folders))
-    found = 0
-    for container in api.containers(all=True, filters={"label": SANDBOX}):
-        if _orphaned(container["Labels"], dead):
-            found += remove_container(api, container["Id"])
-    for network in api.networks(filters={"label": SANDBOX}):
-        if _orphaned(network["Labels"], dead):
-            api.remove_network(network["Id"])
-            found += 1
+        for container in api.containers(all=True, filters={"label": SANDBOX}):
+            if _orphaned(container["Labels"], dead):
+                found += remove_container(api, container["Id"])
+        for network in api.networks(filters={"label": SANDBOX}):
+            if _orphaned(network["Labels"], dead):
+                api.remove_network(network["Id"])
+                found += 1
+        for folder in folders:
+            if folder.name.startswith(OWN_FOLDERS):  # the other back end's hold more
+                shutil.rmtree(folder, ignore_errors=True)
     return found
 
 

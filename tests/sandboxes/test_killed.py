@@ -121,13 +121,12 @@ def test_an_evaluation_outlives_its_engine(require, monkeypatch, tmp_path):
         said = "".join(program.communicate(timeout=200))
         summary = json.loads((out / "summary.json").read_text())
         assert "infrastructure_error" in json.dumps(summary), said
-        assert "engine" in said + json.dumps(summary)
+        assert "3 not scored" in said
 
         assert engine.available()
-        program = evaluate("--resume", str(out))
+        program = evaluate("--resume", str(out), "--min-score", "1")
         said = "".join(program.communicate(timeout=200))
         assert program.returncode == 0, said
         assert "infrastructure_error" not in (out / "summary.json").read_text()
-        assert json.loads((out / "summary.json").read_text())["score"]["mean"] == 1.0
     finally:
         engine.end(folder)
