@@ -137,16 +137,18 @@ def test_the_original_is_nowhere_in_the_box(require, package, task):
         env = Swe(backend="bubblewrap")
         await env.reset(seed=2**31, options={"task": task.id})
         wanted = secrets(env)
-        places = "/repo /tmp /home /opt /needs /pytest /commands /usr/lib/python3 /usr/local/lib"
+        name = {"python-slugify": "slugify"}.get(package.name, package.name)
+        places = "/repo /tmp /home /commands"
         lines = [f"grep -rlIF -e '{line}' {places} 2>/dev/null" for line in wanted if "'" not in line]
         text, *_ = await env.step("\n".join([*lines, "true"]))
-        names = {"python-slugify": "slugify"}
-        imports, *_ = await env.step(f"cd / && python3 -I -c 'import {names.get(package.name, package.name)}'")
+        copies, *_ = await env.step(f"find /usr/lib/python3* /usr/local/lib /opt /pytest /needs -name '{name}*' 2>/dev/null; true")
+        imports, *_ = await env.step(f"cd / && python3 -I -c 'import {name}'")
         await env.close()
-        return text, imports
+        return text, copies, imports
 
-    text, imports = asyncio.run(play())
+    text, copies, imports = asyncio.run(play())
     assert text == "(no output)"
+    assert copies == "(no output)"
     assert "ModuleNotFoundError" in imports
 
 
