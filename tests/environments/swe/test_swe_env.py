@@ -141,7 +141,8 @@ def test_the_original_is_nowhere_in_the_box(require, package, task):
         places = "/repo /tmp /home /commands"
         lines = [f"grep -rlIF -e '{line}' {places} 2>/dev/null" for line in wanted if "'" not in line]
         text, *_ = await env.step("\n".join([*lines, "true"]))
-        copies, *_ = await env.step(f"find /usr/lib/python3* /usr/local/lib /opt /pytest /needs -name '{name}*' 2>/dev/null; true")
+        installed = "/usr/lib/python3* /usr/local/lib /opt /pytest /needs"
+        copies, *_ = await env.step(f"find {installed} -name '{name}*' 2>/dev/null; true")
         imports, *_ = await env.step(f"cd / && python3 -I -c 'import {name}'")
         await env.close()
         return text, copies, imports
