@@ -20,6 +20,9 @@ from benchmarks._report import describe_machine
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "learning.md"
 COMMAND = "python -m benchmarks.learning run && python -m benchmarks.learning page"
 
+SEEDS = 5
+"""Of the whole grid."""
+
 _DRAWS, _PLACES = 10_000, 49
 
 Interval = tuple[float, float, float]
@@ -54,7 +57,9 @@ def curve_of(runs: Sequence[Learned]) -> Curve:
     """The curve of one algorithm on one task."""
     places, values = along_turns(runs)
     mean, low, high = (found.tolist() for found in interquartile_mean(values))
-    return Curve(places.tolist(), mean, low, high, f"{runs[0].algorithm}, {len(runs)} seeds")
+    return Curve(
+        places.tolist(), mean, low, high, f"{runs[0].algorithm}, {len(runs)} seed{'s' if len(runs) > 1 else ''}"
+    )
 
 
 def write_page(runs: Sequence[Learned], page: Path = PAGE) -> str:
@@ -69,7 +74,7 @@ def _section(task: str, all_runs: Sequence[Learned], folder: Path) -> str:
     runs = {name: _seeds(all_runs, task, name) for name in ALGORITHMS}
     runs = {name: found for name, found in runs.items() if found}
     if not runs:
-        return f"## {task}\n\nNot run.\n"
+        return f"## {task}\n\nNot run yet.\n"
     known = TASKS[task]
     measure = "success on held-out tasks, IQM over seeds"
     drawn = figure([curve_of(found) for found in runs.values()], title=task, across="turns", measure=measure)
@@ -103,8 +108,8 @@ def _row(name: str, runs: Sequence[Learned]) -> str:
 def _compared(one: Sequence[Learned], other: Sequence[Learned]) -> str:
     ends = [{run.seed: run.points[-1][1] for run in runs} for runs in (one, other)]
     both = sorted(ends[0].keys() & ends[1].keys())
-    if not both:
-        return ""
+    if len(both) < 2:
+        return "One seed says nothing about which algorithm is better.\n"
     difference = np.array([ends[0][seed] - ends[1][seed] for seed in both])
     shown = _one(difference, signed=True)
     return f"{one[0].algorithm} minus {other[0].algorithm} at the end, paired by seed ({len(both)}): {shown}.\n"
@@ -132,12 +137,13 @@ def _foot(runs: Sequence[Learned]) -> str:
     step = f"{LEARNING['tasks']} tasks x {LEARNING['group_size']} episodes a step"
     rate, share = (LEARNING["optimiser"][name] for name in ("learning_rate", "final_share"))
     own = "; ".join(f"{name}: {_words(SETTINGS[name])}" for name in ALGORITHMS if name in SETTINGS)
+    whole = len(TASKS) * len(ALGORITHMS) * SEEDS
     dates = sorted(run.finished[:10] for run in runs)
     return f"""## How it was measured
 
 - Command: `{COMMAND}`; each finished run is a line of `benchmarks/results/learning.jsonl`.
 - Machine: {where}; one thread a run, beside other work; {dates[0]} to {dates[-1]}.
-- {len(runs)} runs, {seconds / 3600:.1f} CPU-hours together, clones included.
+- {len(runs)} of the {whole} runs of the grid, {seconds / 3600:.1f} CPU-hours together, clones included.
 - The same for all algorithms: {step}, one pass over them in {LEARNING["minibatches"]} minibatches, AdamW at {rate:g}
   falling linearly to {share:.0%} of it, gradient norm 1, no entropy bonus, no KL. REINFORCE has no ratio and
   therefore makes one optimiser step a batch.

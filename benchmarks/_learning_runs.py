@@ -108,7 +108,11 @@ def learn(task: str, algorithm: str, seed: int, work: Path, say: Said = print, *
     }
     folder = work / f"{task}-{seed}-{algorithm}"
     lines = train(config, folder, lambda text: say(f"{name_of((task, algorithm, seed))}: {text}"))
-    shutil.rmtree(folder)
+    scored = min((line["eval"]["success"]["n"] for line in lines if "eval" in line), default=known.held_out)
+    if scored == known.held_out:
+        shutil.rmtree(folder)
+    else:
+        say(f"{name_of((task, algorithm, seed))}: an evaluation scored only {scored} tasks; see {folder}")
     return Learned(
         task,
         algorithm,

@@ -16,12 +16,12 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from benchmarks._learning_page import SEEDS, write_page
 from benchmarks._learning_runs import read, run_missing
 from benchmarks._learning_tasks import ALGORITHMS, TASKS
 from benchmarks._report import RESULTS, Figure, Report
 
 RUNS = RESULTS / "learning.jsonl"
-SEEDS = range(5)
 
 
 def measure() -> Report:
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("do", choices=("run", "page"))
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument("--algorithms", nargs="+", default=list(ALGORITHMS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(SEEDS)))
     parser.add_argument("--runs", type=Path, default=RUNS, help="JSON Lines of the finished runs")
     parser.add_argument(
         "--work", type=Path, default=Path("runs", "learning"), help="folder for clones and runs at work"
@@ -51,8 +51,6 @@ def main() -> None:
         wanted = [(task, name, seed) for seed in asked.seeds for task in asked.tasks for name in asked.algorithms]
         run_missing(wanted, asked.runs, asked.work, lambda text: print(text, flush=True))
         return
-    from benchmarks._learning_page import write_page
-
     print(write_page(read(asked.runs)))
 
 

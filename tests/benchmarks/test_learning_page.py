@@ -44,7 +44,8 @@ def test_the_page_says_what_was_run(tmp_path):
     page = write_page(runs, tmp_path / "learning.md")
     assert "| gigpo | 5 | 0.400 [0.400, 0.400] | 0.800 [0.800, 0.800] | +0.400 [+0.400, +0.400] | 1,000 | 40 |" in page
     assert "gigpo minus grpo at the end, paired by seed (3): +0.280 [+0.260, +0.300]." in page
-    assert "## wordle\n\nNot run.\n" in page
+    assert "8 of the 100 runs of the grid" in page
+    assert "## wordle\n\nNot run yet.\n" in page
     assert (tmp_path / "learning.md").read_text() == page
     assert (tmp_path / "learning-maze.png").stat().st_size > 10_000
 
