@@ -143,13 +143,15 @@ def _foot(runs: Sequence[Learned]) -> str:
 
 - Command: `{COMMAND}`; each finished run is a line of `benchmarks/results/learning.jsonl`.
 - Machine: {where}; one thread a run, beside other work; {dates[0]} to {dates[-1]}.
-- {len(runs)} of the {whole} runs of the grid, {seconds / 3600:.1f} CPU-hours together, clones included.
+- {len(runs)} of the {whole} runs of the grid, {seconds / 3600:.1f} CPU-hours together, clones included; the CPU-s of a run
+  that was interrupted count since it went on.
 - The same for all algorithms: {step}, one pass over them in {LEARNING["minibatches"]} minibatches, AdamW at {rate:g}
   falling linearly to {share:.0%} of it, gradient norm 1, no entropy bonus, no KL. REINFORCE has no ratio and
   therefore makes one optimiser step a batch.
 - An algorithm's own settings, where they are not its defaults: {own}.
 - A seed draws the student's weights, its demonstrations, the training tasks and all samples. The held-out tasks are
-  the same for all runs, and are played at temperature 1, each once.
+  the same for all runs, and are played at temperature 1, each once. With a single seed there is no interval over
+  seeds; the intervals over tasks are in the file.
 """
 
 
