@@ -143,8 +143,8 @@ def _foot(runs: Sequence[Learned]) -> str:
 
 - Command: `{COMMAND}`; each finished run is a line of `benchmarks/results/learning.jsonl`.
 - Machine: {where}; one thread a run, beside other work; {dates[0]} to {dates[-1]}.
-- {len(runs)} of the {whole} runs of the grid, {seconds / 3600:.1f} CPU-hours together, clones included; the CPU-s of a run
-  that was interrupted count since it went on.
+- {len(runs)} of the {whole} runs of the grid, {seconds / 3600:.1f} CPU-hours together, clones included; the CPU-s of
+  a run that was interrupted count since it went on.
 - The same for all algorithms: {step}, one pass over them in {LEARNING["minibatches"]} minibatches, AdamW at {rate:g}
   falling linearly to {share:.0%} of it, gradient norm 1, no entropy bonus, no KL. REINFORCE has no ratio and
   therefore makes one optimiser step a batch.
