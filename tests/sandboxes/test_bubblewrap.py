@@ -16,6 +16,9 @@ import pytest
 from arena.core.errors import UsageError
 from arena.sandboxes import Bubblewrap, SandboxSpec, SandboxUnavailable, SyncSandbox, _cgroups, _held
 
+SEEN: set[str] = set()
+"""Names of the folders that were ever held: their control groups are called the same."""
+
 SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=32 << 20, timeout=20)
 
 
@@ -31,9 +34,12 @@ def box(bwrap):
 
 
 def left_overs():
+    """What sandboxes of this process and its children hold on the host; those of other test processes do not count."""
+    held = [*_held.home().glob("*-*")]
+    SEEN.update(path.name for path in held)
     above = _cgroups.parents()
     groups = [path for folder in set(above.folders.values()) for path in folder.glob("sandbox-*")] if above else []
-    return [*_held.home().glob("*-*"), *groups]
+    return sorted([*held, *(path for path in groups if path.name in SEEN)])
 
 
 def alive(pid):
