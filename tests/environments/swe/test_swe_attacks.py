@@ -8,6 +8,7 @@ import pytest
 
 from arena.environments.swe._grading import grade
 from arena.environments.swe._trees import compare
+from arena.sandboxes import SandboxUnavailable
 
 GOOD = "result = result + number"
 FLIP = """
@@ -123,7 +124,12 @@ def attacked(case, name: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", [*IN_CODE, *IN_FILES])
 def test_an_attack_does_not_score(tiny, back_end, name):
     changes = compare(tiny.case.handed_out, attacked(tiny.case, name))
-    verdict = asyncio.run(grade(tiny.case, changes, back_end, timeout=60))
+    try:
+        verdict = asyncio.run(grade(tiny.case, changes, back_end, timeout=60))
+    except SandboxUnavailable:
+        # In a container the tested code has the supervisor's user and can break it: then nothing is scored at all.
+        assert back_end.kind == "docker"
+        return
     assert not verdict.success
 
 
