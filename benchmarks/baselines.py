@@ -42,6 +42,14 @@ def returns(name: str, agent: str) -> dict[str, float]:
     return {section.name: round(section.reward.mean, 6) for section in summary.sections}
 
 
+def measurable(env: str) -> bool:
+    """Whether returns are shipped for it: not for a plug-in's environments, and not where episodes need a browser or a
+    sandbox, in which a random agent would take hours or has no list of actions to draw from.
+    """
+    known = registration(env)
+    return known.entry_point.startswith("arena.") and known.execution != "async"
+
+
 def measure() -> Report:
     """Every shipped suite that can be run here; the others keep what was measured before."""
     tables = tomllib.loads(SHIPPED.read_text())
@@ -49,8 +57,8 @@ def measure() -> Report:
     for name in suites():
         try:
             tasks = suite(name)
-            if not all(registration(env).entry_point.startswith("arena.") for env in tasks.envs):
-                continue  # a plug-in's suite is not Arena's to ship figures for
+            if not all(measurable(env) for env in tasks.envs):
+                continue
             measured = {agent: returns(name, agent) for agent in REPEATS}
         except ArenaError as error:
             print(f"{name}: left as it was; {error}", flush=True)

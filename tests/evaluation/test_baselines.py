@@ -15,13 +15,14 @@ AGAIN = "measure them again: python -m benchmarks baselines"
 
 
 def shipped() -> list[str]:
-    """Suites of Arena's own environments, by name."""
-    own = (name for name in suites() if all(registered(env) for env in suite(name).envs))
+    """The suites that returns are measured for, by name: Arena's own, without a browser or a sandbox."""
+    own = (name for name in suites() if all(measured(env) for env in suite(name).envs))
     return [name for name in own if suite(name).proved]
 
 
-def registered(env: str) -> bool:
-    return registration(env).entry_point.startswith("arena.")
+def measured(env: str) -> bool:
+    known = registration(env)
+    return known.entry_point.startswith("arena.") and known.execution != "async"
 
 
 @pytest.mark.parametrize("name", shipped())
