@@ -17,7 +17,7 @@ every_environment = pytest.mark.parametrize("known", BUILT_IN, ids=[known.id.par
 
 
 @pytest.fixture
-def env(known, require):
+def env(known, require, monkeypatch):
     """The environment, and whatever its extra brings."""
     if known.extra == "text":
         require("textworld")
@@ -27,6 +27,7 @@ def env(known, require):
     if known.extra == "swe":
         require("bwrap")
         require("swe")
+        monkeypatch.setenv("ARENA_SANDBOX", "bubblewrap")  # whatever engine other tests have started
     made = arena.make(known.id)
     yield made
     made.close()
