@@ -45,11 +45,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from arena.core.errors import UsageError
-from arena.trainers._critic import Fit, Fitting
 from arena.trainers._groups import whitened
 from arena.trainers._options import Aggregation, Options
 from arena.trainers._returns import bilevel_gae, token_gae, turn_gae, turn_returns
-from arena.trainers._values import at_first_answers, with_values
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -179,6 +177,7 @@ def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Pa
         UsageError: it does not fit the policy.
     """
     from arena.agents.models.critic_heads import HeadOptions
+    from arena.trainers._critic import Fit
     from arena.trainers._critic_choice import make_critic
 
     spec = config.critic or ("shared" if training.policy.lora_rank else "copy")
@@ -188,6 +187,9 @@ def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Pa
 
 def train(training: Training, config: Config) -> None:
     """Collect episodes, value and credit their turns, update policy and critic, log, evaluate, save."""
+    from arena.trainers._critic import Fitting
+    from arena.trainers._values import with_values
+
     critic: Any = training.parts["critic"]
     for step in training.steps():
         episodes = training.collect(step)
@@ -226,6 +228,8 @@ def train(training: Training, config: Config) -> None:
 
 def _on_tokens(table: TurnTable, advantage: Floats, targets: Floats, config: Config) -> tuple[Floats, Floats, Floats]:
     """Advantage, value and target of each token; the target is NaN where the critic is not fitted (N each)."""
+    from arena.trainers._values import at_first_answers
+
     if config.unit == "turn":
         return table.on_tokens(advantage), at_first_answers(table, table.value), at_first_answers(table, targets)
     tokens = table.sampled

@@ -11,7 +11,7 @@ from arena.cli import _options
 from arena.cli._console import pairs, print_json, say, show
 from arena.cli._local import known_here
 from arena.core import registry
-from arena.core.errors import UsageError
+from arena.core.errors import MissingPrerequisite, UsageError
 
 SUMMARY = "Show the environments, suites, agents and models there are."
 EXAMPLES = ("arena list", "arena list suites --json", "arena list arena/Maze-v0")
@@ -58,8 +58,19 @@ def _rows(kind: str) -> list[dict[str, Any]]:
 
 
 def _suite(name: str) -> dict[str, Any]:
-    suite = registry.suite(name)
+    try:
+        suite = registry.suite(name)
+    except MissingPrerequisite as missing:
+        return {"name": name, "tasks": None, "proved": None, "description": f"needs {missing.install}"}
     return {"name": name, "tasks": len(suite.tasks), "proved": suite.proved, "description": suite.description}
+
+
+def _environments_of(name: str) -> tuple[str, ...]:
+    """Those of a suite; none where its tasks cannot be made for want of a package."""
+    try:
+        return registry.suite(name).envs
+    except MissingPrerequisite:
+        return ()
 
 
 def _print(title: str, rows: list[dict[str, Any]]) -> None:
@@ -85,7 +96,7 @@ def _show_one(id: str, as_json: bool) -> None:
     made = registry.load(known.entry_point)
     parameters = [p for p in inspect.signature(made).parameters.values() if p.kind is not p.VAR_KEYWORD]
     default = {p.name: None if p.default is p.empty else p.default for p in parameters}
-    suites = [name for name in registry.suites() if known.id in registry.suite(name).envs]
+    suites = [name for name in registry.suites() if known.id in _environments_of(name)]
     if as_json:
         print_json(
             {

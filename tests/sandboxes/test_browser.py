@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -289,10 +290,17 @@ def test_a_session_has_an_end_whatever_happens(browser):
     assert browser.call(there()) == ("time_to_live", 0)
 
 
-def test_nothing_is_left_of_sessions_and_of_the_browser(require, monkeypatch, tmp_path):
+@pytest.fixture
+def short_folder():
+    """A temporary folder with a short name: the browser's sockets lie in it, whose paths must not be long."""
+    with tempfile.TemporaryDirectory(prefix="b-") as name:
+        yield Path(name)
+
+
+def test_nothing_is_left_of_sessions_and_of_the_browser(require, monkeypatch, short_folder):
     """Contexts, processes or folders would pile up over a thousand episodes."""
     require("chromium")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(short_folder))
     own = Browser()
 
     async def round():
@@ -308,16 +316,16 @@ def test_nothing_is_left_of_sessions_and_of_the_browser(require, monkeypatch, tm
     assert (last.sessions, last.kept, last.contexts) == (0, 0, 0)
     assert last.processes <= first.processes
     told = own.call(own._memory.sizes())
-    assert list(tmp_path.iterdir())
+    assert list(short_folder.iterdir())
     own.close()
     own.close()
     for _ in range(100):  # processes that were told to end take their time on a busy machine
         left = [process for process in told if Path(f"/proc/{process}").exists()]
-        if not left and not list(tmp_path.iterdir()):
+        if not left and not list(short_folder.iterdir()):
             break
         time.sleep(0.1)
     assert left == []
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_folder.iterdir()) == []
     assert not any(thread.name == "arena-browser" and thread is own._thread for thread in threading.enumerate())
 
 

@@ -65,7 +65,7 @@ def test_a_turn_says_what_was_shown_and_done_and_what_it_earned(policy, episodes
     turns = [(episode, turn) for episode in episodes for turn in episode.turns]
     assert len(replay) == len(turns)
     for place, (episode, turn) in enumerate(turns):
-        assert policy.tokenizer.decode(found.answer[place][:-1]) == turn.action
+        assert policy.tokenizer.decode(found.answer[place], skip_special_tokens=True) == turn.action
         assert turn.text.strip() in policy.tokenizer.decode(found.prompt[place])
         assert np.isnan(found.logprob[place]).all(), "nobody knows with what probability a demonstrator acts"
         assert found.returns[place] == pytest.approx(
