@@ -27,7 +27,10 @@ def run(request, box):
     shell.run(f"kept='{request.node.nodeid.encode().hex()}'")
     yield box.exec if request.param == "exec" else shell.run
     assert box.exec("echo fine").text == "fine\n"
-    assert shell.run("echo $kept").text == f"{request.node.nodeid.encode().hex()}\n"
+    kept = shell.run("echo $kept").text
+    # A command in a container is of the shell's user and may kill it before its state was looked at: it begins anew.
+    killed = box.inner.kind == "docker" and "can_kill_the_sandbox" in request.node.name
+    assert kept == f"{request.node.nodeid.encode().hex()}\n" or (killed and kept == "\n")
 
 
 EAT = "python3 -c 'x = bytearray(200 << 20); x[::4096] = bytes(len(x[::4096])); print(len(x))'"
