@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -21,7 +20,7 @@ from arena.core.errors import UsageError
 from arena.core.seeds import Split, derive
 from arena.core.task import Suite
 from arena.evaluation.config import PlayConfig, versions
-from arena.evaluation.evaluate import COMPARED
+from arena.evaluation.evaluate import COMPARED, left
 from arena.evaluation.players import model_identity
 from arena.evaluation.progress import Progress
 from arena.evaluation.statistics import Estimate, estimate_mean
@@ -191,9 +190,9 @@ async def _run(
     config, shares = plays.config, jobs_by_agent(plays.config, plays.suite)
     writer.recover()
     reader = open_run(writer.folder)
-    known, earlier = {row.slot: row for row in reader.rows()}, reader.rows(latest=False)
-    left = {spec: _missing(jobs, known) for spec, jobs in shares.items()}
-    progress = Progress(config.episodes, earlier, sum(map(len, left.values())))
+    known, earlier = reader.rows(), reader.rows(latest=False)
+    lacking = {spec: list(left(known, jobs)) for spec, jobs in shares.items()}
+    progress = Progress(config.episodes, earlier, sum(map(len, lacking.values())))
 
     def count(episode: Any) -> None:
         progress.add(episode)
@@ -202,7 +201,7 @@ async def _run(
 
     budget = Budget(config.max_cost, spent=sum(row.cost or 0.0 for row in earlier))
     try:
-        for spec, jobs in left.items():
+        for spec, jobs in lacking.items():
             engine = Engine(
                 {"agent": plays.agents[spec], **plays.others},
                 roles=plays.roles,
@@ -228,18 +227,6 @@ async def _run(
         qualities.append(_quality("all", [job for jobs in shares.values() for job in jobs], found))
         writer.write_summary({"format": 1, "kind": "collect", "agents": [one.to_json() for one in qualities]})
     return Collection(writer.folder, qualities, qualities[-1].scored == config.episodes)
-
-
-def _missing(jobs: Sequence[Job], known: Mapping[tuple[str, int, int], Row]) -> list[Job]:
-    """The jobs that are not there or not scored, those as next attempts."""
-    left = []
-    for job in jobs:
-        row = known.get(job.key.slot)
-        if row is None:
-            left.append(job)
-        elif not row.outcome.scored:
-            left.append(Job(job.task, job.repeat, attempt=row.attempt + 1))
-    return left
 
 
 def _quality(name: str, jobs: Sequence[Job], found: Mapping[tuple[str, int, int], Row]) -> Quality:
@@ -276,9 +263,4 @@ def _folder(config: CollectConfig, out: str | Path | None) -> Path:
     return Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-collect-{name}"
 
 
-def collect(config: CollectConfig, **options: Any) -> Collection:
-    """As `collect_async`, from a script."""
-    return asyncio.run(collect_async(config, **options))
-
-
-__all__ = ["CollectConfig", "Collection", "Quality", "collect", "collect_async", "jobs_by_agent", "read_shares"]
+__all__ = ["CollectConfig", "Collection", "Quality", "collect_async", "jobs_by_agent", "read_shares"]

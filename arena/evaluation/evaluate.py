@@ -218,14 +218,18 @@ def _counting(progress: Progress, tell: Callable[[Progress], None] | None) -> Ca
 
 def missing(suite: Suite, repeats: int, rows: Iterable[Row]) -> Iterator[Job]:
     """The episodes that are not there or not scored, as next attempts; all tasks once, then all again."""
-    attempts = {(row.key.task, row.key.repeat): row for row in rows}
-    for repeat in range(repeats):
-        for task in suite.tasks:
-            row = attempts.get((task.key, repeat))
-            if row is None:
-                yield Job(task, repeat)
-            elif not row.outcome.scored:
-                yield Job(task, repeat, attempt=row.key.attempt + 1)
+    return left(rows, (Job(task, repeat) for repeat in range(repeats) for task in suite.tasks))
+
+
+def left(rows: Iterable[Row], jobs: Iterable[Job]) -> Iterator[Job]:
+    """Those of the jobs that are not there or not scored, as next attempts."""
+    newest = {row.slot: row for row in rows}
+    for job in jobs:
+        row = newest.get(job.key.slot)
+        if row is None:
+            yield job
+        elif not row.outcome.scored:
+            yield Job(job.task, job.repeat, attempt=row.attempt + 1)
 
 
 def in_any_thread(work: Coroutine[Any, Any, T]) -> T:
