@@ -21,7 +21,7 @@ SCRIPTS = {
 
 
 class Trap(WebEnv):
-    """A button that springs a trap (a key of `SCRIPTS`, or "crashes"), and one that ends the task well."""
+    """A button that springs a trap (a key of `SCRIPTS`), and one that ends the task well."""
 
     def __init__(self, trap: str = "prints") -> None:
         super().__init__(spec=BrowserSpec(timeout=6, tick=200, tabs=4))
@@ -47,8 +47,6 @@ class Trap(WebEnv):
         )
 
     async def judge(self) -> Verdict:
-        if self.trap == "crashes" and self.eyes.view.text and self.session.page.url.endswith("#crash"):
-            await self.session.guard(self.session.tab.send("Page.crash"))
         return Verdict.of(self.done)
 
 
