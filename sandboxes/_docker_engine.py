@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -73,14 +74,39 @@ def errors_of_ours(doing: str) -> Iterator[None]:
         raise SandboxUnavailable(f"The sandbox could not be {doing}: {_words(error)}") from error
 
 
-async def call(doing: str, method: Callable[..., T], *arguments: Any, **options: Any) -> T:
+async def call(
+    doing: str, method: Callable[..., T], *arguments: Any, undo: Callable[[T], None] | None = None, **options: Any
+) -> T:
     """One call to the engine, in a thread.
+
+    Args:
+        doing, method, arguments, options: what to call, and the word for it in errors.
+        undo: what becomes of an answer that nobody waits for any more, because the task was cancelled meanwhile.
 
     Raises:
         SandboxUnavailable: the engine is not there, or refused.
     """
+    answers: list[T] = []
+    lock, wanted = threading.Lock(), True
+
+    def work() -> T:
+        answer = method(*arguments, **options)
+        with lock:
+            answers.append(answer)
+            late = not wanted
+        if late and undo:
+            undo(answer)
+        return answer
+
     with errors_of_ours(doing):
-        return await asyncio.to_thread(method, *arguments, **options)
+        try:
+            return await asyncio.to_thread(work)
+        except asyncio.CancelledError:  # the thread goes on
+            with lock:
+                wanted = False
+            if undo and answers:
+                undo(answers.pop())
+            raise
 
 
 def missing(error: BaseException | None) -> bool:

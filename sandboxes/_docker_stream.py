@@ -24,12 +24,24 @@ LINGER_SECONDS = 0.05
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, TimeoutError)
 
 
+def hang_up(wrapped: Any) -> None:
+    """Close a connection as the `docker` package hands it out."""
+    for end in (_socket(wrapped), wrapped):
+        with contextlib.suppress(OSError):
+            end.close()
+
+
+def _socket(wrapped: Any) -> socket.socket:
+    below: socket.socket = getattr(wrapped, "_sock", wrapped)
+    return below
+
+
 class Attached:
     """Calls `heard` with each piece and what kind it is, and `ended` once at the end of all."""
 
     def __init__(self, wrapped: Any, heard: Callable[[int, bytes], None], ended: Callable[[], None]) -> None:
         self._wrapped = wrapped  # the response it belongs to would close it when collected
-        self._socket: socket.socket = getattr(wrapped, "_sock", wrapped)
+        self._socket = _socket(wrapped)
         self._heard = heard
         self._ended = ended
         self._header = b""
@@ -57,9 +69,7 @@ class Attached:
             self._loop.remove_reader(self._file)
             self._loop.remove_writer(self._file)
             self._file = -1
-            for end in (self._socket, self._wrapped):
-                with contextlib.suppress(OSError):
-                    end.close()
+            hang_up(self._wrapped)
 
     def slow(self) -> None:
         """From now on read no faster than what nobody waits for deserves."""

@@ -26,7 +26,7 @@ from arena.sandboxes._dialogue import READY, Dialogue
 from arena.sandboxes._docker_engine import TIME_TO_LIVE, call
 from arena.sandboxes._docker_exec import BOOT, CommandStreams, ContainerJob, command_script
 from arena.sandboxes._docker_shell import DockerShell
-from arena.sandboxes._docker_stream import OUT, Attached
+from arena.sandboxes._docker_stream import OUT, Attached, hang_up
 from arena.sandboxes._jobs import NoRoom
 from arena.sandboxes._supervised import END_SECONDS, Look, Supervised
 from arena.sandboxes.interface import Command
@@ -146,7 +146,8 @@ class Docker(Supervised):
         script = text(job.mark)
         self.jobs.add(job)
         try:
-            job.connect(await call("used", self._attach, _docker_container.user(user, self.spec)), script, stdin)
+            wrapped = await call("used", self._attach, _docker_container.user(user, self.spec), undo=hang_up)
+            job.connect(wrapped, script, stdin)
             await asyncio.wait((job.pid, job.ended), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not job.pid.done() and ((await self.see()).oom_kills > kills or self.ended):
                 raise NoRoom
@@ -253,15 +254,19 @@ class Docker(Supervised):
                 await call("removed", _docker_orphans.remove_container, self._api, container)
         self._folder.release()
 
+    def _remove(self, made: dict[str, str]) -> None:
+        with contextlib.suppress(SandboxUnavailable), _docker_engine.errors_of_ours("removed"):
+            _docker_orphans.remove_container(self._api, made["Id"])
+
     async def _bring_up(self) -> None:
         spec, api = self.spec, self._api
         image = await call("made", images.find, api, spec.image, spec.pull)
         holder = str(self._folder.path)
         arguments = _docker_container.arguments(api, spec, image=image, holder=holder)
-        made = await call("made", api.create_container, **arguments)
+        made = await call("made", api.create_container, undo=self._remove, **arguments)
         self.container = made["Id"]
         streams = {"stdin": 1, "stdout": 1, "stderr": 0, "stream": 1}
-        wrapped = await call("made", api.attach_socket, self.container, params=streams)
+        wrapped = await call("made", api.attach_socket, self.container, params=streams, undo=hang_up)
         self._attached = Attached(wrapped, self._heard, self._hung_up)
         ready = self._dialogue.expect(READY)
         await call("started", api.start, self.container)

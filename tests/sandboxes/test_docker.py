@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -251,3 +253,19 @@ def test_the_base_image_is_made_once(api):
     assert images.build_base(say=said.append) == images.base_name()
     assert said == [f"{images.base_name()} is there already"]
     assert images.base_name(["tree"]) != images.base_name()
+
+
+def test_a_sandbox_given_up_while_it_is_made_leaves_nothing(api, recwarn):
+    """A pool that closes gives up those it is making; the engine's late answers then belong to nobody."""
+
+    async def give_up(after: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(after):
+                await (await Docker.create(SPEC)).close()
+
+    before = containers(api)
+    for step in range(12):
+        asyncio.run(give_up(0.02 + 0.03 * step))  # the loop waits for its threads at the end
+    gc.collect()
+    assert containers(api) == before
+    assert [str(warning.message) for warning in recwarn if warning.category is ResourceWarning] == []
