@@ -77,11 +77,7 @@ def errors_of_ours(doing: str) -> Iterator[None]:
 async def call(
     doing: str, method: Callable[..., T], *arguments: Any, undo: Callable[[T], None] | None = None, **options: Any
 ) -> T:
-    """One call to the engine, in a thread.
-
-    Args:
-        doing, method, arguments, options: what to call, and the word for it in errors.
-        undo: what becomes of an answer that nobody waits for any more, because the task was cancelled meanwhile.
+    """One call to the engine, in a thread; `undo` gets an answer that comes when the task has been cancelled.
 
     Raises:
         SandboxUnavailable: the engine is not there, or refused.
