@@ -7,6 +7,7 @@ that is the upstream code with one bug. Standard library only.
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ def main(folder: str) -> None:
     child = importlib.import_module("child")
 
     plan = child.prepare(folder)
+    _prepare(plan["root"], any(variant["plan"]["details"] for variant in plan["variants"]))
     for variant in plan["variants"]:
         before = {path: Path(path).read_text() for path in variant["files"]}
         _write(variant["files"])
@@ -30,6 +32,36 @@ def main(folder: str) -> None:
         line = json.dumps({"heard": heard.decode("utf-8", "replace"), "exit_code": exit_code})
         sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def _prepare(root: str, details: bool) -> None:
+    """Load and compile once what every fork would: pytest's plug-ins, the repository's files, asserts that say more."""
+    from _pytest import config
+    from _pytest.assertion import rewrite
+
+    for name in config.default_plugins:
+        importlib.import_module(f"_pytest.{name}")
+    loader: Any = importlib.machinery.SourceFileLoader
+    rewriting: Any = rewrite
+    compiled, rewritten = {}, {}
+    for path in sorted(Path(root).rglob("*.py")):
+        try:
+            compiled[str(path), path.read_bytes()] = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+            if details and "test" in str(path):
+                rewritten[path, path.read_bytes()] = rewriting._rewrite_test(path, None)
+        except (SyntaxError, ValueError):
+            continue
+    from_source, from_test = loader.source_to_code, rewriting._rewrite_test
+
+    def source_to_code(self: Any, data: Any, path: str, **options: Any) -> Any:
+        known = compiled.get((path, bytes(data)))
+        return known if known is not None else from_source(self, data, path, **options)
+
+    def rewrite_test(path: Path, config: Any) -> Any:
+        known = rewritten.get((path, path.read_bytes()))
+        return known if known is not None else from_test(path, config)
+
+    loader.source_to_code, rewriting._rewrite_test = source_to_code, rewrite_test
 
 
 def _run(child: Any, folder: str, plan: dict[str, Any], seconds: float) -> tuple[bytes, int]:

@@ -1,8 +1,8 @@
 """Making tasks: bugs drawn from a seed and put into a package, kept where the package's own tests notice.
 
 A bug is kept if at least one test fails with it that passed three times on the original, if not more than a quarter of
-them do, and if three runs under different hash seeds agree: two of the tests that call the changed functions, and one
-of all tests.
+them do, and if three runs of all tests under different hash seeds tell the same of each. A run of the tests that call
+the changed functions comes first: it sorts out what no test notices.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ ATTEMPTS = 40
 """Candidates per task after which a package counts as exhausted."""
 
 Say = Callable[[str], None]
+Outcomes = dict[str, str | None]
+"""test -> its outcome; None for one that is gone"""
 
 
 @dataclass
@@ -158,12 +160,12 @@ class Maker:
             bugs(self.package, self.tree, called, self.seed), progress.tried, progress.tried + ATTEMPTS * count
         )
         while (missing := count - len(self.package.tasks)) > 0:
-            batch = list(itertools.islice(candidates, min(BATCH, 2 * missing)))
+            batch = list(itertools.islice(candidates, min(BATCH, missing + 2)))
             if not batch:
                 break
-            kept = await self._validated(batch, called)
+            kept = await self._validated(batch, called, missing)
             progress.tried += len(batch)
-            self.package = replace(self.package, tasks=(*self.package.tasks, *kept[:missing]))
+            self.package = replace(self.package, tasks=(*self.package.tasks, *kept))
             save(self.package, self.path)
             self._note(progress)
             self.say(f"{self.package.name}: {len(self.package.tasks)} of {count} tasks, {progress.tried} bugs tried")
@@ -202,8 +204,8 @@ class Maker:
         self.say(f"{self.package.name} {self.package.version}: {len(tests)} tests pass, {runs[0].seconds:.1f} s")
         return Progress(tests, [(*function, found) for function, found in sorted(called.items())])
 
-    async def _validated(self, batch: Sequence[Bug], called: Called) -> list[SweTask]:
-        """Tasks of those bugs that the tests notice, and always in the same way."""
+    async def _validated(self, batch: Sequence[Bug], called: Called, most_tasks: int) -> list[SweTask]:
+        """Tasks of those bugs that the tests notice, and always in the same way; no more than are wanted."""
         known = frozenset(self.package.test_ids)
         most = COLLAPSE * len(known)
         near: dict[Bug, frozenset[str]] = {}
@@ -213,20 +215,31 @@ class Maker:
                 places = touched(self.tree, bug.edits)
                 near[bug] = frozenset[str]().union(*(called.get(place, frozenset()) for place in places))
                 changes[bug] = {edit.file: broken[edit.file] for edit in bug.edits}
-        left, failing = list(near), dict[Bug, frozenset[str]]()
-        for hash_seed in (1, 2):
-            reports = await self._run([Variant(changes[bug], near[bug]) for bug in left], hash_seed)
-            found = {bug: (report, near[bug] - report.passed) for bug, report in zip(left, reports, strict=True)}
-            left = [bug for bug in left if not found[bug][0].trouble and 0 < len(found[bug][1]) <= most]
-            left = [bug for bug in left if failing.setdefault(bug, found[bug][1]) == found[bug][1]]
-        reports = await self._run([Variant(changes[bug], details=DETAILS) for bug in left], 3)
+        left = list(near)
+        reports = await self._run([Variant(changes[bug], near[bug]) for bug in left], 0)
+        told = zip(left, reports, strict=True)
+        left = [bug for bug, report in told if not report.trouble and 0 < len(near[bug] - report.passed) <= most]
+        left = left[:most_tasks]
+        maps: dict[Bug, list[Outcomes]] = {bug: [] for bug in left}
+        texts: dict[Bug, Mapping[str, str]] = {}
+        for hash_seed in (1, 2, 3):
+            details = DETAILS if hash_seed == 1 else 0
+            reports = await self._run([Variant(changes[bug], details=details) for bug in left], hash_seed)
+            for bug, report in zip(left, reports, strict=True):
+                maps[bug].append({} if report.trouble else {test: report.outcomes.get(test) for test in known})
+                texts.setdefault(bug, report.texts)
+            left = [bug for bug in left if self._counts(maps[bug])]
         tasks: list[SweTask] = []
-        for bug, report in zip(left, reports, strict=True):
-            all_failing = known - report.passed
-            if not report.trouble and all_failing & near[bug] == failing[bug] and len(all_failing) <= most:
-                number = len(self.package.tasks) + len(tasks)
-                tasks += self._task(bug, all_failing, report.texts, number)
+        for bug in left:
+            failing = frozenset(test for test, outcome in maps[bug][0].items() if outcome != "passed")
+            tasks += self._task(bug, failing, texts[bug], len(self.package.tasks) + len(tasks))
         return tasks
+
+    @staticmethod
+    def _counts(runs: Sequence[Outcomes]) -> bool:
+        """Whether the runs so far tell the same, and a bug that some tests notice and not too many."""
+        bad = sum(outcome != "passed" for outcome in runs[0].values())
+        return 0 < bad <= COLLAPSE * len(runs[0]) and all(run == runs[0] for run in runs)
 
     def _broken(self, edits: Sequence[Edit]) -> Tree | None:
         """The tree with a bug; None where it is no code any more, or cannot be undone."""
