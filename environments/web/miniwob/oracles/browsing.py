@@ -110,8 +110,8 @@ async def meal(desk: Desk) -> str:
         dish = next(dish["id"] for dish in menu if found[2] in dish["types"])
         dishes = [dish] * int(found[1])
     else:
-        names = desk.asked("each item: (.*)")[0].split(", ")
-        dishes = [dish["id"] for dish in menu if dish["name"] in names]
+        names = [name.strip() for name in desk.asked("each item: (.*)")[0].split(",")]
+        dishes = [dish["id"] for dish in menu if dish["name"].strip() in names]
     lines = [await desk.click(f'.food-item[data-id="{dish}"] .add') for dish in dishes]
     return "\n".join([*lines, await desk.click("#submit-order button")])
 
@@ -148,7 +148,7 @@ async def event(desk: Desk) -> str:
     halves = round(float(length) * 2 if unit.startswith("hour") else float(length) / 30)
     earliest = {"8AM": 16, "12PM": 24, "4PM": 32}[start]
     busy = set(await desk.read(_BUSY))
-    first = next(hour for hour in range(earliest, earliest + 8) if not busy & set(range(hour, hour + halves)))
+    first = next(hour for hour in range(earliest, earliest + 9 - halves) if not busy & set(range(hour, hour + halves)))
     (x, top), (_, bottom) = await desk.spot(f"#hh-{first}"), await desk.spot(f"#hh-{first + halves - 1}")
     if top < 100 or bottom > 195:
         return f"scroll_at(80, 120, 0, {round(top - 120)})"
@@ -212,8 +212,8 @@ _LABELS = """[...document.querySelectorAll('#area input')].map(e => {
 
 _BUSY = """(() => {
   const events = [...document.querySelectorAll('.event')].map(e => e.getBoundingClientRect());
-  const covered = r => events.some(e => e.top < r.bottom && e.bottom > r.top);
+  const covered = r => events.some(e => e.top < r.bottom - 2 && e.bottom > r.top + 2);
   return [...document.querySelectorAll('.half-hour')].map(e => covered(e.getBoundingClientRect()))
     .flatMap((covered, hour) => covered ? [hour] : []);
 })()"""
-"""The half hours, counted from midnight, that an event lies over."""
+"""The half hours, counted from midnight, that an event lies over; events are drawn a pixel off."""

@@ -92,7 +92,26 @@ async def grid_item(desk: Desk) -> str:
     words = where.removeprefix("to the ").split()
     row = next((rows.index(word) for word in words if word in rows), 1)
     column = next((columns.index(word) for word in words if word in columns), 1)
-    return await _sorted_to(desk, start, start + away[where] if where in away else 3 * row + column)
+    return await _laid(desk, start, start + away[where] if where in away else 3 * row + column)
+
+
+async def _laid(desk: Desk, start: int, end: int) -> str:
+    """Over the target at once, then a little up or down: jQuery lays the entry before or behind it by this last way.
+
+    The first point is in the half of the target where coming from the side does nothing yet.
+    """
+    x, y = await desk.spot("#sortable li", nth=start)
+    right, down = await desk.spot("#sortable li", nth=end)
+    way = 1 if end > start else -1
+    return "\n".join(
+        [
+            f"mouse_down({x:.6g}, {y:.6g})",
+            f"mouse_move({x + way:.6g}, {y + way:.6g})",
+            f"mouse_move({right + 6 * way:.6g}, {down - 6 * way:.6g})",
+            f"mouse_move({right + 6 * way:.6g}, {down + 8 * way:.6g})",
+            f"mouse_up({right + 6 * way:.6g}, {down + 8 * way:.6g})",
+        ]
+    )
 
 
 async def _sorted_to(desk: Desk, start: int, end: int) -> str:

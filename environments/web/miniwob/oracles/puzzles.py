@@ -83,10 +83,10 @@ async def stock(desk: Desk) -> str:
     """The price asked for is the 76th, which is shown after 7.6 seconds; an earlier one may do as well."""
     limit = float(desk.asked(r"less than \$([\d.]+\d)")[0])
     price = await desk.text("#stock-price")
-    passed = int(await desk.read("Date.now() - core.ept0"))
-    if passed >= 7600 or (price and float(price.removeprefix("$")) <= limit):
+    left = 7600 - int(await desk.read("Date.now() - core.ept0"))
+    if left <= 0 or (price and float(price.removeprefix("$")) <= limit):
         return await desk.click("#buy")
-    return f"noop({min(1000, 7600 - passed) if passed > 6000 else 1000})"
+    return f"noop({1000 if left > 1600 else left})"  # every look takes half a second, so the last is no short one
 
 
 async def deletion(desk: Desk) -> str:
@@ -122,7 +122,6 @@ async def moving(desk: Desk) -> str:
 
 SOLUTIONS: dict[str, Solve] = {
     "click-pie": pie,
-    "click-pie-nodelay": pie,
     "click-shape": shape,
     "count-shape": count,
     "generate-number": generated,
