@@ -21,10 +21,11 @@ BENCHMARKS = {
     "update": "tokens of an optimiser step on ragged rows, against TRL, and how much is padding",
     "gpu": "tokens per second, memory and share of the peak of a model of half a billion parameters on a GPU",
     "learning": "held-out success of a tiny model before and after training, in minutes",
+    "value": "what offline ArCHer makes of recorded episodes beside cloning them, in minutes",
     "imports": "what `import arena` costs above `import gymnasium`",
     "baselines": "no time: returns of the random agent and the oracle, written to arena/evaluation/baselines.toml",
 }
-ONLY_BY_NAME = {"baselines", "gpu", "learning"}
+ONLY_BY_NAME = {"baselines", "gpu", "learning", "value"}
 
 
 def main() -> int:
@@ -36,7 +37,7 @@ def main() -> int:
         prog="python -m benchmarks", epilog=names, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="which; all but baselines, gpu and learning unless told"
+        "names", nargs="*", metavar="NAME", help=f"which; all but {', '.join(sorted(ONLY_BY_NAME))} unless told"
     )
     parser.add_argument("--memory", action="store_true", help="as the name `memory`")
     options = parser.parse_args()

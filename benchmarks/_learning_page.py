@@ -101,7 +101,7 @@ def _row(name: str, runs: Sequence[Learned]) -> str:
     first, last = np.array([[run.points[0][1], run.points[-1][1]] for run in runs]).T
     turns = np.mean([run.points[-1][0] for run in runs])
     seconds = np.mean([run.cpu_seconds for run in runs])
-    cells = [name, str(len(runs)), _one(first), _one(last), _one(last - first, signed=True)]
+    cells = [name, str(len(runs)), with_interval(first), with_interval(last), with_interval(last - first, signed=True)]
     return f"| {' | '.join(cells)} | {turns:,.0f} | {seconds:.0f} |"
 
 
@@ -111,15 +111,16 @@ def _compared(one: Sequence[Learned], other: Sequence[Learned]) -> str:
     if len(both) < 2:
         return "One seed says nothing about which algorithm is better.\n"
     difference = np.array([ends[0][seed] - ends[1][seed] for seed in both])
-    shown = _one(difference, signed=True)
+    shown = with_interval(difference, signed=True)
     return f"{one[0].algorithm} minus {other[0].algorithm} at the end, paired by seed ({len(both)}): {shown}.\n"
 
 
-def _one(values: NDArray[np.float64], *, signed: bool = False) -> str:
+def with_interval(values: NDArray[np.float64], *, signed: bool = False, digits: int = 3) -> str:
+    """The interquartile mean of S values and its interval, in words."""
     mean, low, high = (float(found[0]) for found in interquartile_mean(values[:, None]))
-    sign = "+" if signed else ""
-    interval = "" if np.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
-    return f"{mean:{sign}.3f}{interval}"
+    form = f"{'+' if signed else ''}.{digits}f"
+    interval = "" if np.isnan(low) else f" [{low:{form}}, {high:{form}}]"
+    return f"{mean:{form}}{interval}"
 
 
 def _seeds(runs: Sequence[Learned], task: str, name: str) -> list[Learned]:

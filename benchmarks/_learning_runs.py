@@ -10,10 +10,11 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from arena.core.errors import UsageError
@@ -90,7 +91,29 @@ def run_missing(
 
 def learn(task: str, algorithm: str, seed: int, work: Path, say: Said = print, **changes: Any) -> Learned:
     """Clone a student, unless that was done for another algorithm, and train it."""
-    known = replace(TASKS[task], **changes)
+    return learn_on(replace(TASKS[task], **changes), (task, algorithm, seed), work, say)
+
+
+def learn_on(
+    known: LearningTask,
+    key: tuple[str, str, int],
+    work: Path,
+    say: Said = print,
+    *,
+    told: Mapping[str, Any] = MappingProxyType({}),
+    look: Callable[[Path], None] | None = None,
+) -> Learned:
+    """`learn` for a task that need not be among those of the learning benchmark.
+
+    Args:
+        known: the task.
+        key: names the run: task, algorithm and seed.
+        work: folder for clones and interrupted runs.
+        say: receives a line now and then.
+        told: what the training is told besides, or otherwise, than all are.
+        look: is shown the run folder at the end, before it is removed.
+    """
+    task, algorithm, seed = key
     begun = time.process_time()
     clone = cloned(known, work / f"{task}-{seed}", seed, say)
     cloned_in, begun = time.process_time() - begun, time.process_time()
@@ -105,14 +128,17 @@ def learn(task: str, algorithm: str, seed: int, work: Path, say: Said = print, *
         "checkpoint_every": 4,
         "seed": seed,
         "settings": SETTINGS.get(algorithm, {}),
+        **told,
     }
     folder = work / f"{task}-{seed}-{algorithm}"
-    lines = train(config, folder, lambda text: say(f"{name_of((task, algorithm, seed))}: {text}"))
+    lines = train(config, folder, lambda text: say(f"{name_of(key)}: {text}"))
+    if look is not None:
+        look(folder)
     scored = min((line["eval"]["success"]["n"] for line in lines if "eval" in line), default=known.held_out)
     if scored == known.held_out:
         shutil.rmtree(folder)
     else:
-        say(f"{name_of((task, algorithm, seed))}: an evaluation scored only {scored} tasks; see {folder}")
+        say(f"{name_of(key)}: an evaluation scored only {scored} tasks; see {folder}")
     return Learned(
         task,
         algorithm,

@@ -1,0 +1,264 @@
+"""The page of the value benchmark: what critics are worth, with intervals over seeds.
+
+Letters: S seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.trainers._curve import figure, save_figure
+from benchmarks._learning_page import curve_of, with_interval
+from benchmarks._learning_runs import Learned
+from benchmarks._report import describe_machine
+from benchmarks._value_online import Trained
+from benchmarks._value_runs import NAMES, Played
+from benchmarks._value_tasks import ARCHERS, CANDIDATES, OFFLINE, ON_POLICY, ONLINE_TASKS, TASKS
+
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "value.md"
+COMMAND = "python -m benchmarks.value run && python -m benchmarks.value page"
+
+SEEDS = 5
+"""Of the whole grid."""
+
+GOAL = 0.8
+"""Held-out success; how many turns it took to get there is what is compared."""
+
+_DRAWS = 10_000
+
+Values = NDArray[np.float64]
+
+
+def write_page(offline: Sequence[Played], online: Sequence[Trained], page: Path = PAGE) -> str:
+    """Write the page and a plot for each online task; returns the page."""
+    parts = [_HEAD, _offline(offline), _online(online, page.parent), _losses(online), _candidates(offline)]
+    text = "\n".join([*parts, _foot(offline, online)])
+    page.write_text(text)
+    return text
+
+
+def turns_to(run: Learned, goal: float = GOAL) -> float:
+    """Turns after which held-out success first was at least so high, read off between evaluations; inf: never."""
+    (before, was), *later = [(point[0], point[1]) for point in run.points]
+    if was >= goal:
+        return 0.0
+    for turns, success in later:
+        if success >= goal:
+            return before + (turns - before) * (goal - was) / (success - was)
+        before, was = turns, success
+    return float("inf")
+
+
+def ratio_of_medians(one: Values, other: Values) -> tuple[float, float, float]:
+    """How many times as many turns one took as the other, by the medians of S runs each, with 95 % of bootstraps.
+
+    Runs that never got there count as infinite; where both medians are, the ratio is not known (NaN).
+    """
+    generator = np.random.default_rng(0)
+    drawn = [values[generator.integers(len(values), size=(_DRAWS, len(values)))] for values in (one, other)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = _median(drawn[0]) / _median(drawn[1])
+        ratio = float((_median(one[None]) / _median(other[None]))[0])
+    known = np.sort(ratios[~np.isnan(ratios)])
+    if len(known) < 0.975 * _DRAWS or len(one) < 2 or len(other) < 2:
+        return ratio, float("nan"), float("nan")
+    low, high = np.quantile(known, [0.025, 0.975], method="nearest")
+    return ratio, float(low), float(high)
+
+
+def _median(values: Values) -> Values:
+    """Of each row, the upper of the middle two: with infinite values there is nothing between them."""
+    found: Values = np.sort(values, axis=1)[:, values.shape[1] // 2]
+    return found
+
+
+def _offline(runs: Sequence[Played]) -> str:
+    found = {task: _by_name(runs, task) for task in TASKS}
+    lines = ["## From recorded episodes of mixed quality\n", _NORMALISED]
+    head = ["| | " + " | ".join(found) + " |", "|---|" + "---|" * len(found)]
+    rows = []
+    for name in OFFLINE:
+        cells = [_scores(found[task].get(name, {})) for task in TASKS]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    lines += [*head, *rows, ""]
+    lines += ["Success on held-out tasks:\n", *head]
+    for name in OFFLINE:
+        cells = [_shown([run.success for run in found[task].get(name, {}).values()], digits=3) for task in TASKS]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += ["", "Does LMRL-Gym's order come out? Differences of normalised returns, paired by seed:\n"]
+    lines += ["| | " + " | ".join(found) + " |", "|---|" + "---|" * len(found)]
+    for better, worse in (("filtered_bc", "bc"), ("mc", "filtered_bc"), ("ilql", "filtered_bc"), ("ilql", "mc")):
+        cells = [_difference(found[task].get(better, {}), found[task].get(worse, {})) for task in TASKS]
+        lines.append(f"| {better} - {worse} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _scores(runs: Mapping[int, Played]) -> str:
+    return _shown([run.normalised for run in runs.values()], digits=1)
+
+
+def _shown(values: Sequence[float], *, digits: int, signed: bool = False) -> str:
+    """A figure with its interval and the number of seeds, where there are any."""
+    if not values:
+        return "not run"
+    return f"{with_interval(np.array(values), digits=digits, signed=signed)} ({len(values)})"
+
+
+def _difference(better: Mapping[int, Played], worse: Mapping[int, Played]) -> str:
+    both = sorted(better.keys() & worse.keys())
+    return _shown([better[seed].normalised - worse[seed].normalised for seed in both], digits=1, signed=True)
+
+
+def _by_name(runs: Iterable[Played], task: str) -> dict[str, dict[int, Played]]:
+    found: dict[str, dict[int, Played]] = {}
+    for run in runs:
+        if run.task == task and run.name in NAMES:
+            found.setdefault(run.name, {})[run.seed] = run
+    return {name: dict(sorted(seeds.items())) for name, seeds in found.items()}
+
+
+def _online(runs: Sequence[Trained], folder: Path) -> str:
+    lines = ["## By playing: ArCHer beside on-policy algorithms\n", _ONLINE]
+    for task in ONLINE_TASKS:
+        found = {
+            name: [run for run in runs if (run.task, run.algorithm) == (task, name)] for name in ("archer", *ON_POLICY)
+        }
+        found = {name: some for name, some in found.items() if some}
+        if not found:
+            lines += [f"### {task}\n", "Not run yet.\n"]
+            continue
+        drawn = figure(
+            [curve_of(some) for some in found.values()],
+            title=task,
+            across="turns",
+            measure="success on held-out tasks, IQM over seeds",
+        )
+        plot, *_ = save_figure(drawn, folder / f"value-{task}")
+        lines += [f"### {task}\n", f"![{task}]({plot.name})\n"]
+        lines += [
+            f"| | seeds | before | after | turns a run | turns to {GOAL:.0%}, median | times ArCHer's | CPU-s a run |"
+        ]
+        lines += ["|---|---|---|---|---|---|---|---|"]
+        lines += [_reached(name, some, found.get("archer", [])) for name, some in found.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _reached(name: str, runs: Sequence[Trained], archer: Sequence[Trained]) -> str:
+    first, last = np.array([[run.points[0][1], run.points[-1][1]] for run in runs]).T
+    turns, seconds = (np.mean(some) for some in ([r.points[-1][0] for r in runs], [r.cpu_seconds for r in runs]))
+    took = np.array([turns_to(run) for run in runs])
+    cells = [name, str(len(runs)), with_interval(first), with_interval(last), f"{turns:,.0f}", _turns(took)]
+    cells.append("" if name == "archer" or not archer else _ratio(took, np.array([turns_to(run) for run in archer])))
+    return f"| {' | '.join(cells)} | {seconds:.0f} |"
+
+
+def _turns(took: Values) -> str:
+    there = int(np.isfinite(took).sum())
+    median = float(_median(took[None])[0])
+    return f"{median:,.0f} ({there} of {len(took)} got there)" if np.isfinite(median) else f"{there} of {len(took)}"
+
+
+def _ratio(took: Values, archers: Values) -> str:
+    ratio, low, high = ratio_of_medians(took, archers)
+    if np.isnan(ratio):
+        return "neither got there"
+    interval = "" if np.isnan(low) else f" [{_times(low)}, {_times(high)}]"
+    return f"{_times(ratio)}{interval}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}" if np.isfinite(ratio) else "never"
+
+
+def _losses(runs: Sequence[Trained]) -> str:
+    lines = ["## Classification against squared errors\n", _CALIBRATION]
+    lines += ["| | | seeds | calibration error | bias | success after |", "|---|---|---|---|---|---|"]
+    for task in ONLINE_TASKS:
+        for name, loss in zip(ARCHERS, ("squared errors", "HL-Gauss"), strict=True):
+            found = [run for run in runs if (run.task, run.algorithm) == (task, name) and run.predicted]
+            if not found:
+                lines.append(f"| {task} | {loss} | not run | | | |")
+                continue
+            error, bias, after = (
+                with_interval(np.array(values), signed=signed)
+                for values, signed in (
+                    ([run.calibration_error for run in found], False),
+                    ([run.bias for run in found], True),
+                    ([run.points[-1][1] for run in found], False),
+                )
+            )
+            lines.append(f"| {task} | {loss} | {len(found)} | {error} | {bias} | {after} |")
+    return "\n".join([*lines, ""])
+
+
+def _candidates(runs: Sequence[Played]) -> str:
+    lines = ["## Best of n\n", _BEST, "| n | " + " | ".join(TASKS) + " |", "|---|" + "---|" * len(TASKS)]
+    for n in CANDIDATES:
+        found = [_by_name(runs, task).get(f"best_of_{n}", {}) for task in TASKS]
+        lines.append(f"| {n} | {' | '.join(_success(some) for some in found)} |")
+    one, most = f"best_of_{CANDIDATES[0]}", f"best_of_{CANDIDATES[-1]}"
+    pairs = [(_by_name(runs, task).get(most, {}), _by_name(runs, task).get(one, {})) for task in TASKS]
+    cells = [
+        _shown([a[seed].success - b[seed].success for seed in sorted(a.keys() & b.keys())], digits=3, signed=True)
+        for a, b in pairs
+    ]
+    lines.append(f"| {CANDIDATES[-1]} - {CANDIDATES[0]}, paired | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _success(runs: Mapping[int, Played]) -> str:
+    return _shown([run.success for run in runs.values()], digits=3)
+
+
+def _foot(offline: Sequence[Played], online: Sequence[Trained]) -> str:
+    machine = describe_machine()
+    where = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
+    archers = [run for run in online if run.algorithm in ARCHERS]
+    seconds = sum(run.cpu_seconds for run in (*offline, *archers))
+    whole = len(TASKS) * len(NAMES) * SEEDS, len(ONLINE_TASKS) * len(ARCHERS) * SEEDS
+    dates = sorted(run.finished[:10] for run in (*offline, *online)) or ["not run yet"]
+    counted = sum(run.name in NAMES for run in offline), len(archers)
+    return f"""## How it was measured
+
+- Command: `{COMMAND}`. Finished runs are lines of `benchmarks/results/value-offline.jsonl` and `value-online.jsonl`;
+  on-policy runs of KeyDoor and Maze are those of `learning.jsonl` ([learning](learning.md)).
+- Machine: {where}; one thread a run, beside other work; {dates[0]} to {dates[-1]}.
+- {counted[0]} of the {whole[0]} offline runs of the grid and {counted[1]} of the {whole[1]} of ArCHer,
+  {seconds / 3600:.1f} CPU-hours together. In brackets behind a figure: how many seeds it rests on. A figure without an
+  interval is one seed's, and says nothing about which method is better.
+- A seed draws the data, the student's weights, and all samples; the held-out tasks are the same for all runs, each
+  played once at temperature 1. Students have 0.1 to 0.2 M parameters. What each algorithm is told:
+  `benchmarks/_value_tasks.py`.
+"""
+
+
+_HEAD = """# What a critic is worth
+
+Offline algorithms on recorded episodes of mixed quality, ArCHer beside algorithms without a replay buffer, critics that
+classify beside critics that regress, and a critic that chooses among a model's answers. Figures are interquartile means
+over seeds with 95 % bootstrap intervals over seeds (Agarwal et al. 2021, arXiv 2108.13264).
+"""
+
+_NORMALISED = """Scores are normalised as in LMRL-Gym (Abdulhai et al. 2023, arXiv 2311.18232): 0 is the lowest return
+in the data, 50 the data's mean, 100 the oracle's mean on the held-out tasks. `bc` imitates everything, `filtered_bc`
+the best 30 %; the others go on from the model that `bc` made, `mc` and `ilql` by leading its sampling (beta 16).
+"""
+
+_ONLINE = f"""Each run goes on from the same clone of a few demonstrations. "Times ArCHer's" is how many times as many
+turns as ArCHer an algorithm took to {GOAL:.0%} success on held-out tasks, by medians, with 95 % of bootstraps; "never"
+where the median run did not get there in the turns it had. The paper (Zhou et al. 2024) speaks of about 100 times.
+"""
+
+_CALIBRATION = """ArCHer with both kinds of critic. The trained policy plays 100 held-out episodes, and the critic's Q
+of each action that it took is compared with the discounted return that came, in ten equal parts by what the critic
+says: how far apart they are on average, and by how much the critic promises more than comes.
+"""
+
+_BEST = """The clone of all of the data (`bc`) proposes n actions, and offline ArCHer's critic chooses; n = 1 is the
+bare policy. Success on held-out tasks:
+"""

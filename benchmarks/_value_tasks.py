@@ -1,0 +1,155 @@
+"""The tasks of the value benchmark, the data that they are learned from, and what each algorithm is told.
+
+The settings were chosen on trial runs on the first task; none was chosen for a later one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from arena.trainers._student import AGENT, CONVERSING
+from benchmarks._learning_tasks import TASKS as LEARNING_TASKS
+from benchmarks._learning_tasks import LearningTask
+
+
+@dataclass(frozen=True)
+class ValueTask:
+    """A game, and the recorded episodes that it is learned from.
+
+    Attributes:
+        env, params, max_turns: the game.
+        about: what it is a test of, in a few words.
+        agents: who played the data, with their shares.
+        episodes: of the data.
+        agent: what the student is shown.
+        student: sizes of the student, as `build_student` takes them.
+        held_out: tasks of an evaluation, the same ones for every run.
+    """
+
+    env: str
+    params: dict[str, Any]
+    max_turns: int
+    about: str
+    agents: dict[str, float]
+    episodes: int = 400
+    agent: str = AGENT
+    student: dict[str, Any] = field(default_factory=dict)
+    held_out: int = 200
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """What every training of it is told."""
+        return {"env": self.env, "params": self.params, "max_turns": self.max_turns, "agent": self.agent}
+
+    @property
+    def played(self) -> dict[str, Any]:
+        """What every evaluation of it is told."""
+        return {"params": self.params, "max_turns": self.max_turns, "tasks": self.held_out}
+
+
+_MIXED = {"oracle": 0.1, "noisy:epsilon=0.7": 0.5, "random": 0.4}
+_QUESTIONS: dict[str, Any] = {"vocabulary": 2000, "context": 512}
+
+TASKS = {
+    "maze": ValueTask("arena/Maze-v0", {"size": 4, "walls": 0.5}, 12, "one sees where one is", _MIXED),
+    "maze-partial": ValueTask(
+        "arena/MazePartial-v0",
+        {"size": 4, "walls": 0.5},
+        12,
+        "one sees the walls next to one and remembers the rest",
+        _MIXED,
+        agent=CONVERSING,
+    ),
+    "wordle": ValueTask(
+        "arena/WordleRedraw-v0",
+        {"words": 12, "tries": 4},
+        4,
+        "what is known follows from all guesses so far",
+        _MIXED,
+        agent=CONVERSING,
+        student={"pieces": "words"},
+    ),
+    "questions": ValueTask(
+        "arena/TwentyQuestions-v0",
+        {},
+        20,
+        "over 500 questions, half of them guesses",
+        {"oracle": 0.1, "noisy:epsilon=0.3": 0.5, "noisy:epsilon=0.7": 0.4},
+        agent=CONVERSING,
+        student=_QUESTIONS,
+    ),
+}
+
+OFFLINE = ("bc", "filtered_bc", "mc", "ilql", "offline_archer")
+"""`bc` imitates all of the data, `filtered_bc` its best 30 %; the others go on from the model that `bc` made."""
+
+CLONING: dict[str, Any] = {
+    "algorithm": "bc",
+    "steps": 1,
+    "epochs": 8,
+    "minibatches": 25,
+    "optimiser": {"learning_rate": 2e-3, "final_share": 0.1},
+}
+
+TOLD: dict[str, dict[str, Any]] = {
+    "bc": {},
+    "filtered_bc": {"settings": {"keep": 0.3}, "epochs": 27},
+    "mc": {"algorithm": "mc", "steps": 60, "settings": {"gamma": 0.99}},
+    "ilql": {"algorithm": "ilql", "steps": 60, "settings": {"gamma": 0.99, "polyak": 0.05}},
+    "offline_archer": {
+        "algorithm": "offline_archer",
+        "steps": 20,
+        "minibatches": 8,
+        "optimiser": {"learning_rate": 1e-3, "final_share": 0.1},
+        "settings": {"critic_warmup": 6, "critic_updates": 40, "beta": 3.0, "max_weight": 20.0, "expectile": 0.7},
+    },
+}
+"""What each is told besides its defaults. `filtered_bc` goes through its 30 % as much oftener as they are fewer, so
+that both clones see about as many turns. ILQL's targets follow ten times as fast as the paper's: its steps are few."""
+
+CANDIDATES = (1, 2, 4, 8)
+"""Of best-of-n: the model is that of `bc`, the critic that of `offline_archer`."""
+
+ONLINE_TASKS = {
+    "keydoor": LEARNING_TASKS["keydoor"],
+    "maze": LEARNING_TASKS["maze"],
+    "questions": LearningTask(
+        "arena/TwentyQuestions-v0",
+        {},
+        20,
+        "over 500 questions, half of them guesses",
+        agent=CONVERSING,
+        student=_QUESTIONS,
+        demonstrations=60,
+        passes=15,
+        steps=12,
+    ),
+}
+
+ON_POLICY = ("reinforce", "grpo", "gigpo", "ppo")
+
+_ARCHER: dict[str, Any] = {
+    "algorithm": "archer",
+    "group_size": 2,
+    "optimiser": {"learning_rate": 4e-4, "final_share": 0.1},
+    "settings": {"critic_warmup": 8, "critic_updates": 40, "n_steps": 2, "whiten": True, "bootstrap": False},
+    "kl": 0.02,
+}
+
+ARCHERS: dict[str, dict[str, Any]] = {
+    "archer": _ARCHER,
+    "archer_hl": {**_ARCHER, "settings": {**_ARCHER["settings"], "critic_loss": "hl_gauss", "low": -1.0, "high": 2.0}},
+}
+"""ArCHer plays a quarter of the others' episodes a step, in twice as many steps: its sample efficiency is what is asked
+about, and its critic learns from all that was played before."""
+
+_TWENTY = {"low": -25.0, "high": 5.0}
+
+
+def archer_told(task: str, name: str) -> dict[str, Any]:
+    """What ArCHer is told on a task: HL-Gauss's bins have to hold the task's returns."""
+    told = ARCHERS[name]
+    if task == "questions" and name == "archer_hl":
+        told = {**told, "settings": {**told["settings"], **_TWENTY}}
+    return {**told, "steps": 2 * ONLINE_TASKS[task].steps}

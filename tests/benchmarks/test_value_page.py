@@ -1,0 +1,72 @@
+"""The value benchmark: its statistics, its page, and that recorded episodes teach more than imitating them does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("matplotlib")
+
+from benchmarks._value_online import Trained
+from benchmarks._value_page import ratio_of_medians, turns_to, write_page
+from benchmarks._value_runs import Played
+
+NEVER = float("inf")
+WHEN = "2026-01-31T12:00:00+00:00"
+
+
+def played(name, seed, reward, task="maze"):
+    return Played(task, name, seed, reward, 0.5, -12.0, -6.0, -4.0, 200, 40.0, WHEN)
+
+
+def trained(algorithm, seed, *success, task="keydoor", predicted=(), earned=()):
+    points = [[1000.0 * x, y, y - 0.05, y + 0.05] for x, y in enumerate(success)]
+    return Trained(task, algorithm, seed, points, [], 40.0, 5.0, WHEN, predicted, earned)
+
+
+def test_scores_are_normalised_by_the_data_and_the_oracle():
+    """A score of 50 is as good as the data; below it and above it the scales differ."""
+    assert [played("bc", 0, reward).normalised for reward in (-12, -9, -6, -5, -4)] == [0, 25, 50, 75, 100]
+
+
+def test_turns_to_the_goal_are_read_off_between_evaluations():
+    assert turns_to(trained("archer", 0, 0.4, 0.6, 1.0)) == pytest.approx(1500)
+    assert turns_to(trained("archer", 0, 0.9, 0.2)) == 0
+    assert turns_to(trained("archer", 0, 0.4, 0.7)) == NEVER
+
+
+def test_runs_that_never_got_there_make_no_finite_ratio():
+    """Left out, an algorithm that mostly fails would look quick."""
+    ratio, low, high = ratio_of_medians(np.array([4000.0, 5000.0, 6000.0]), np.array([1000.0, 1000.0, 1000.0]))
+    assert (ratio, low, high) == (5, 4, 6)
+    ratio, low, high = ratio_of_medians(np.array([4000.0, NEVER, NEVER]), np.array([1000.0, 1000.0, 1000.0]))
+    assert ratio == NEVER
+    assert low == 4
+    assert high == NEVER
+    assert np.isnan(ratio_of_medians(np.array([NEVER]), np.array([NEVER]))).all()
+
+
+def test_the_page_says_how_many_seeds_a_figure_rests_on(tmp_path):
+    """A single seed without an interval, or a part that nobody ran, would pass for a result."""
+    offline = [played("bc", seed, -6.0) for seed in range(3)] + [played("ilql", seed, -5.0) for seed in range(2)]
+    offline += [played("filtered_bc", seed, -5.5) for seed in range(2)]
+    both = {"predicted": (0.2, 0.4), "earned": (0.1, 0.4)}
+    online = [trained("archer", seed, 0.4, 0.9, **both) for seed in range(2)]
+    online += [trained("grpo", seed, 0.4, 0.5, 0.6) for seed in range(3)]
+    page = write_page(offline, online, tmp_path / "value.md")
+    assert "| bc | 50.0 [50.0, 50.0] (3) | not run | not run | not run |" in page
+    assert "| ilql - filtered_bc | +12.5 [+12.5, +12.5] (2) | not run | not run | not run |" in page
+    assert (
+        "| grpo | 3 | 0.400 [0.400, 0.400] | 0.600 [0.600, 0.600] | 2,000 | 0 of 3 | never [never, never] | 40 |"
+        in page
+    )
+    assert (
+        "| keydoor | squared errors | 2 | 0.050 [0.050, 0.050] | +0.050 [+0.050, +0.050] | 0.900 [0.900, 0.900] |"
+        in page
+    )
+    assert "| keydoor | HL-Gauss | not run | | | |" in page
+    assert "### questions\n\nNot run yet.\n" in page
+    assert (tmp_path / "value.md").read_text() == page
+    assert (tmp_path / "value-keydoor.png").stat().st_size > 10_000
