@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from arena.agents import build as build_agent
 from arena.core.errors import UsageError
 from arena.evaluation.config import versions
@@ -64,8 +66,11 @@ def prepared(config: TrainConfig, ranks: Ranks) -> tuple[Policy, dict[str, Part]
     TaskStream(pool, config.curriculum, config.seed)
     if config.data.runs:
         data = read_data(config.data, environments(pool))
-        if algorithm(config.algorithm).recorded:
+        known = algorithm(config.algorithm)
+        if known.recorded:
             require_rewards(data, config.algorithm)
+            if hasattr(known.module, "check_returns"):
+                known.module.check_returns(np.array(data.returns))
     policy = Policy.load(config.model, config.policy, seed=config.seed, ranks=ranks)
     agent = build_agent(config.agent, RecordedModel(policy.model))
     temperature = sampling_temperature(agent, policy, config.algorithm)

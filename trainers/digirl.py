@@ -124,12 +124,13 @@ def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Pa
     return {"critic": Fit(critic, policy, learning_rate=config.critic_rate)}
 
 
-def check(succeeded: Flags) -> None:
-    """Refuse data in which no episode earned anything, or every one did.
+def check_returns(returns: Floats) -> None:
+    """Refuse data in which no episode earned anything, or every one did; returns are undiscounted (E).
 
     Raises:
         UsageError: says what to add.
     """
+    succeeded = returns > 0
     if succeeded.all() or not succeeded.any():
         every = "Every" if succeeded.all() else "No"
         raise UsageError(
@@ -141,8 +142,8 @@ def check(succeeded: Flags) -> None:
 def train(training: Training, config: Config) -> None:
     """Draw recorded episodes, fit the critics, imitate what they leave of them, log, evaluate, save."""
     data = read_recorded(training)
+    check_returns(data.table.trajectory_return)
     succeeded = data.table.trajectory_return > 0
-    check(succeeded)
     for step in training.steps():
         _, rows = data.draw(config.batch, step, training.config.seed)
         fit_critics(training, data, succeeded, rows, step)
@@ -220,4 +221,4 @@ def imitate(training: Training, data: Recorded, good: Floats, rows: Sequence[Row
             update.backward(batch, logprob, total, metrics)
 
 
-__all__ = ["Config", "advantages", "check", "critic_loss", "filtered", "loss", "parts", "train"]
+__all__ = ["Config", "advantages", "check_returns", "critic_loss", "filtered", "loss", "parts", "train"]

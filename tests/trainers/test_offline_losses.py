@@ -163,7 +163,7 @@ def test_digirl_by_hand():
     assert (total.item(), metrics["good"]) == (0.5, 0.5)
     for every in (np.ones(3, bool), np.zeros(3, bool)):
         with pytest.raises(UsageError, match="return above 0, so digirl's critics have nothing to tell apart"):
-            digirl.check(every)
+            digirl.check_returns(every)
 
 
 @pytest.mark.parametrize("kind", ["turn", "token", "none"])
