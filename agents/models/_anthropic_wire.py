@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from arena.agents.models._http import Json
-from arena.agents.models._remote import Answer, image_data
+from arena.agents.models._images import image_data
+from arena.agents.models._remote import Answer
 from arena.core.messages import (
     Completion,
     ImagePart,

@@ -20,7 +20,7 @@ from arena.agents.models._options import Options
 from arena.agents.models._prices import cost
 from arena.agents.models._rate import RateLimit
 from arena.agents.models._refusals import Filtered
-from arena.core.errors import BadSpec, UsageError
+from arena.core.errors import BadSpec
 from arena.core.messages import Completion, ImagePart, TextPart, Usage
 from arena.core.paths import cache_folder
 
@@ -222,18 +222,6 @@ class RemoteModel(ABC):
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing."""
         await self._remote.aclose()
-
-
-def image_data(part: ImagePart) -> bytes:
-    """The bytes of an image that is to be sent.
-
-    Raises:
-        UsageError: they are not at hand.
-    """
-    if part.data is None:
-        what = f"The image {part.sha256[:12]}… has no bytes"
-        raise UsageError(f"{what}: read it from the run's blobs before a model is asked.")
-    return part.data
 
 
 def _base(spec: Spec, provider: Provider) -> str:

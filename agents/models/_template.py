@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,13 +53,19 @@ class Prompt:
 
 
 class ChatEncoder:
-    """Encodes conversations for one tokenizer and its chat template."""
+    """Encodes conversations for one tokenizer and its chat template.
 
-    def __init__(self, tokenizer: Any) -> None:
+    Args:
+        tokenizer: turns text into ids.
+        writer: applies the chat template: the tokenizer itself, or a processor around it.
+    """
+
+    def __init__(self, tokenizer: Any, writer: Any = None) -> None:
         self._tokenizer = tokenizer
+        self._writer = tokenizer if writer is None else writer
         # Fast tokenizers refuse to be used by two threads at once, and the sampler's thread decodes too.
         self._lock = threading.Lock()
-        template = tokenizer.chat_template
+        template = self._writer.chat_template
         source = template if isinstance(template, str) else json.dumps(template)
         self.takes_tools = "tools" in source
         self._separate_reasoning = "reasoning_content" in source
@@ -84,12 +90,7 @@ class ChatEncoder:
         return prompt
 
     def _encode(self, messages: Sequence[Message], tools: Sequence[Tool], after: Completion | None) -> Prompt:
-        if tools and not self.takes_tools:
-            raise UsageError(
-                "This model's chat template shows no tools. Let the agent write its actions as text, or "
-                "use a model whose chat_template.jinja has a part for `tools`."
-            )
-        shown = [_schema(tool) for tool in tools] or None
+        shown = self._shown(tools)
         if after is None:
             return self._fresh(messages, shown)
         if not after.history:
@@ -100,6 +101,24 @@ class ChatEncoder:
             if suffix is not None:
                 return self._continued((*after.prompt_ids, *after.token_ids), suffix)
         return self._fresh((*after.history, *messages), shown)
+
+    def text(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+        """A whole conversation as the template writes it, with the opening of the next answer.
+
+        Raises:
+            RequestRefused, UsageError: as `encode`.
+        """
+        text = self._render(self._plain(messages), self._shown(tools))
+        self._encoded = True
+        return text
+
+    def _shown(self, tools: Sequence[Tool]) -> list[dict[str, Any]] | None:
+        if tools and not self.takes_tools:
+            raise UsageError(
+                "This model's chat template shows no tools. Let the agent write its actions as text, or "
+                "use a model whose chat_template.jinja has a part for `tools`."
+            )
+        return [_schema(tool) for tool in tools] or None
 
     def turn_end(self) -> int | None:
         """The special token this template closes an answer with, where it has one."""
@@ -117,7 +136,7 @@ class ChatEncoder:
         known = self._remembered.get(key)
         if known is None:
             text = self._render(conversation, tools)
-            known = Prompt(tuple(self._ids(text)), 0, _opens_reasoning(text))
+            known = Prompt(tuple(self._ids(text)), 0, opens_reasoning(text))
             if len(key) <= _LONGEST_REMEMBERED:
                 if len(self._remembered) >= _MOST_REMEMBERED:
                     self._remembered.clear()
@@ -129,7 +148,7 @@ class ChatEncoder:
         if ids and before and ids[0] == before[-1]:
             # The answer sampled its own end of turn.
             ids = ids[1:]
-        return Prompt((*before, *ids), len(before), _opens_reasoning(suffix))
+        return Prompt((*before, *ids), len(before), opens_reasoning(suffix))
 
     def _continuation(
         self,
@@ -156,6 +175,18 @@ class ChatEncoder:
         with self._lock:
             return str(self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
+    def stopper(self, stop: tuple[str, ...]) -> Callable[[Sequence[int]], bool] | None:
+        """Whether the last ids contain a stop string. A token is at least a byte, so a short tail is enough."""
+        if not stop:
+            return None
+        tail = 2 * max(len(text.encode()) for text in stop) + 8
+
+        def stopped(ids: Sequence[int]) -> bool:
+            text = self.decode(ids[-tail:])
+            return any(string in text for string in stop)
+
+        return stopped
+
     def _ids(self, text: str) -> list[int]:
         with self._lock:
             # Not verbose: that a text is longer than the model takes is said by an error of ours.
@@ -173,7 +204,7 @@ class ChatEncoder:
 
         try:
             return str(
-                self._tokenizer.apply_chat_template(
+                self._writer.apply_chat_template(
                     conversation, tools=tools, tokenize=False, add_generation_prompt=opening
                 )
             )
@@ -194,8 +225,26 @@ class ChatEncoder:
                 thoughts = [part.text for part in message.parts if isinstance(part, ReasoningPart)]
                 plain.append(self._assistant(message.text, "".join(thoughts) if thoughts else None, calls))
             else:
-                plain += _others(message, names)
+                plain += self._others(message, names)
         return plain
+
+    def _others(self, message: Message, names: dict[str, str]) -> list[dict[str, Any]]:
+        """A message that is not the model's: each tool result on its own, then the rest."""
+        results = [part for part in message.parts if isinstance(part, ToolResultPart)]
+        rest = [part for part in message.parts if isinstance(part, TextPart | ImagePart)]
+        plain: list[dict[str, Any]] = [
+            {"role": "tool", "content": part.text, "tool_call_id": part.id, "name": names.get(part.id, "")}
+            for part in results
+        ]
+        if rest or not results:
+            plain.append({"role": message.role, "content": self._content(rest)})
+        return plain
+
+    def _content(self, parts: Sequence[TextPart | ImagePart]) -> Any:
+        """What a message holds, as the template reads it."""
+        if any(isinstance(part, ImagePart) for part in parts):
+            raise UsageError("This local model reads no images. Leave them out of its messages.")
+        return "".join(part.text for part in parts if isinstance(part, TextPart))
 
     def _assistant(self, text: str, reasoning: str | None, calls: Sequence[ToolCallPart]) -> dict[str, Any]:
         plain: dict[str, Any] = {"role": "assistant", "content": text}
@@ -211,7 +260,8 @@ class ChatEncoder:
         return plain
 
 
-def _opens_reasoning(text: str) -> bool:
+def opens_reasoning(text: str) -> bool:
+    """Whether a rendered prompt ends inside of reasoning that the template opened."""
     return text.rstrip().endswith(OPEN)
 
 
@@ -229,23 +279,11 @@ def _arguments(written: str) -> Any:
     return value if isinstance(value, dict) else written
 
 
-def _others(message: Message, names: dict[str, str]) -> list[dict[str, Any]]:
-    """A message that is not the model's: each tool result on its own, then the text."""
-    if any(isinstance(part, ImagePart) for part in message.parts):
-        raise UsageError("This local model reads no images. Leave them out of its messages.")
-    results = [part for part in message.parts if isinstance(part, ToolResultPart)]
-    plain: list[dict[str, Any]] = [
-        {"role": "tool", "content": part.text, "tool_call_id": part.id, "name": names.get(part.id, "")}
-        for part in results
-    ]
-    if not results or any(isinstance(part, TextPart) for part in message.parts):
-        plain.append({"role": message.role, "content": message.text})
-    return plain
-
-
 def _merged(conversation: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A conversation whose system text opens its first user message."""
     system, *rest = conversation
-    if rest and rest[0]["role"] == "user":
-        return [{"role": "user", "content": f"{system['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
-    return [{"role": "user", "content": system["content"]}, *rest]
+    if not rest or rest[0]["role"] != "user":
+        return [{"role": "user", "content": system["content"]}, *rest]
+    first, second = system["content"], rest[0]["content"]
+    together = [*first, *second] if isinstance(first, list) else f"{first}\n\n{second}"
+    return [{"role": "user", "content": together}, *rest[1:]]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import transformers
 
-from arena.core.errors import UsageError
+from arena.core.errors import MissingPrerequisite, UsageError
 from arena.core.paths import cache_folder
 
 WEIGHTS = ("*.safetensors", "*.bin")
@@ -107,10 +107,47 @@ def template_of(folder: Path) -> str:
         found = json.loads((folder / "tokenizer_config.json").read_text("utf-8")).get("chat_template")
         if found:
             return found if isinstance(found, str) else json.dumps(found)
+    with contextlib.suppress(OSError, ValueError):
+        return str(json.loads((folder / "chat_template.json").read_text("utf-8"))["chat_template"])
     raise UsageError(
         f"{folder} has no chat template, so a conversation cannot be turned into tokens. Put one into "
         "chat_template.jinja in that folder (base models have none: use the instruct version, or copy its file)."
     )
+
+
+def reads_images(folder: Path) -> bool:
+    """Whether a folder holds a model that answers text and images with text, and the processor that goes with it."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    if not any((folder / name).exists() for name in ("processor_config.json", "preprocessor_config.json")):
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
+        return kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    return False
+
+
+def load_processor(folder: Path) -> Any:
+    """The processor of a folder whose model reads images: image processor, tokenizer and chat template.
+
+    Raises:
+        UsageError: it cannot be read.
+        MissingPrerequisite: it needs a package that is not installed.
+    """
+    with quiet():
+        try:
+            processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
+        except ImportError as error:
+            needed = "torchvision" if "torchvision" in str(error).lower() else "pillow"
+            raise MissingPrerequisite(
+                f"The processor in {folder} cannot be loaded: {_first_line(error)}", f"pip install {needed}"
+            ) from error
+        except Exception as error:
+            raise UsageError(f"The processor in {folder} cannot be loaded: {_first_line(error)}") from error
+    if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
+        raise UsageError(f"The processor in {folder} is a {type(processor).__name__}, which reads no images.")
+    processor.chat_template = processor.chat_template or template_of(folder)
+    return processor
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -132,13 +169,35 @@ def load_network(folder: Path, device: str, dtype: torch.dtype) -> Any:
     """The causal language model of a folder, in evaluation mode.
 
     Raises:
-        UsageError: weights that are missing, damaged or of an architecture transformers cannot load.
+        UsageError: weights that are missing, damaged or of an architecture transformers cannot load as that.
     """
+    try:
+        return _load(transformers.AutoModelForCausalLM, folder, device, dtype)
+    except UsageError as error:
+        if not reads_images(folder):
+            raise
+        raise UsageError(
+            f"The model in {folder} reads images, and transformers has no language model of its kind without them. "
+            "It can be asked (arena eval -m hf:FOLDER), but neither trained nor used with images=false: train a "
+            "language model, which goes by the text of what it is shown."
+        ) from error
+
+
+def load_vision_network(folder: Path, device: str, dtype: torch.dtype) -> Any:
+    """The model of a folder that reads images, in evaluation mode.
+
+    Raises:
+        UsageError: weights that are missing, damaged or of an architecture transformers cannot load as that.
+    """
+    return _load(transformers.AutoModelForImageTextToText, folder, device, dtype)
+
+
+def _load(kind: Any, folder: Path, device: str, dtype: torch.dtype) -> Any:
     if not any(path for pattern in WEIGHTS for path in folder.glob(pattern)):
         raise UsageError(f"{folder} holds no weights: expected *.safetensors, as `save_pretrained` writes.")
     with quiet():
         try:
-            network = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+            network = kind.from_pretrained(folder, dtype=dtype, local_files_only=True)
         except Exception as error:
             raise UsageError(f"The model in {folder} cannot be loaded: {_first_line(error)}") from error
     return network.to(device).eval()

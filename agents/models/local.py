@@ -14,6 +14,7 @@ Options of the spec, all optional:
     context         fewest of: this, the model's limit
     cache_gb        memory for keys and values, half of it for answers in progress and half for
                     conversations between their turns (2 on a CPU, half of what is free on a GPU)
+    images          true: the model reads images (true where the folder's does: see `vision`)
     critic          a critic of tokens (`arena train ilql` or `mc`: RUN, or its folder RUN/critic): tokens are drawn
                     from softmax(log pi + beta min Q), value-guided decoding
     beta            how far it is followed (16); 0 not at all
@@ -34,8 +35,8 @@ import contextlib
 import hashlib
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from arena.agents.models import _weights
 from arena.agents.models._completion import answer_limit, completion_of
@@ -43,11 +44,14 @@ from arena.agents.models._draw import Settings
 from arena.agents.models._engine import Engine, Options, assemble, set_threads
 from arena.agents.models._options import Options as SpecOptions
 from arena.agents.models._sampler import Request
-from arena.agents.models._template import ChatEncoder, Prompt
+from arena.agents.models._template import Prompt
 from arena.core.errors import BadSpec, UsageError
 from arena.core.messages import Completion, Message, Sampling, Tool
 from arena.core.model import Traits, conversation
 from arena.core.specs import Spec
+
+if TYPE_CHECKING:
+    from arena.agents.models.vision import VisionModel
 
 __all__ = ["Engine", "LocalModel", "Options", "Prompt"]
 
@@ -80,15 +84,18 @@ class LocalModel:
         self._become(identity, tools="tools" in template)
 
     @classmethod
-    def from_spec(cls, spec: Spec) -> LocalModel:
+    def from_spec(cls, spec: Spec) -> LocalModel | VisionModel:
         """Build from `hf:NAME[,key=value…]`.
 
         Raises:
             BadSpec: an option it does not have.
+            UsageError: no such folder or model, or one without a chat template.
         """
         if not spec.name:
             raise BadSpec(f"{str(spec)!r} names no model: expected hf:FOLDER, such as hf:./my-model.")
         given = SpecOptions(spec)
+        seeing = _weights.reads_images(_weights.find_folder(spec.name))
+        images = given.flag("images", seeing)
         options = Options(
             device=given.text("device"),
             dtype=given.text("dtype", None, tuple(_weights.DTYPES)),
@@ -101,7 +108,15 @@ class LocalModel:
             beta=given.number("beta", Options().beta) or 0.0,
         )
         given.done()
-        return cls(spec.name, options, spec=str(spec))
+        if images and not seeing:
+            raise UsageError(f"{spec.name} reads no images: leave images=true out, or name a vision-language model.")
+        if images and options.critic is not None:
+            raise BadSpec(f"{str(spec)!r}: a critic of tokens guides text models only; this one reads images.")
+        if not images:
+            return cls(spec.name, options, spec=str(spec))
+        from arena.agents.models.vision import VisionModel
+
+        return VisionModel(spec.name, options, spec=str(spec))
 
     @classmethod
     def of(
@@ -252,19 +267,6 @@ def _request(engine: Engine, prompt: Prompt, sampling: Sampling, forced: Sequenc
         settings=Settings.of(sampling, defaults, raw=raw),
         limit=answer_limit(prompt, engine.context, sampling, defaults),
         stop_ids=engine.stop_ids,
-        stopped=_stopper(engine.encoder, sampling.stop),
+        stopped=engine.encoder.stopper(sampling.stop),
         forced=tuple(forced),
     )
-
-
-def _stopper(encoder: ChatEncoder, stop: tuple[str, ...]) -> Callable[[Sequence[int]], bool] | None:
-    """Whether the last ids contain a stop string. A token is at least a byte, so a short tail is enough."""
-    if not stop:
-        return None
-    tail = 2 * max(len(text.encode()) for text in stop) + 8
-
-    def stopped(ids: Sequence[int]) -> bool:
-        text = encoder.decode(ids[-tail:])
-        return any(string in text for string in stop)
-
-    return stopped
