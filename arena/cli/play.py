@@ -21,6 +21,7 @@ from arena.cli._progress import Interrupts
 SUMMARY = "Play an episode yourself."
 EXAMPLES = (
     "arena play arena/Wordle-v0",
+    "arena play arena/MiniWoB-v0 --task click-button",
     "arena play arena/Maze-v0 --seed 7 --set size=5",
     "arena play arena/NoughtsAndCrosses-v0 --player o=oracle",
 )
@@ -73,7 +74,8 @@ def command(
         say(f"{episode.failure.type}: {episode.failure.message}")
     score = "not scored" if episode.score is None else f"score {episode.score:.2f}"
     say(f"{score}, {counted(len(episode.turns), 'turn')}\n")
-    pairs({"read it": f"arena replay {evaluation.folder}", "play another": f"arena play {env} --seed N"})
+    again = f"arena play {env} --seed N" if task is None else f"arena play {env} --task {task} --seed N"
+    pairs({"read it": f"arena replay {evaluation.folder}", "play another": again})
     return 130 if interrupts.happened else 0
 
 
@@ -90,10 +92,16 @@ def _write_folded(text: str) -> None:
     """Text for a person: long lines are folded between words where it is a terminal; drawings stay as they are."""
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
-        folded = (textwrap.wrap(line, width, replace_whitespace=False) or [""] for line in text.splitlines())
-        text = "\n".join("\n".join(lines) for lines in folded)
+        text = "\n".join(_folded(line, width) for line in text.splitlines())
     say(text)
     sys.stdout.flush()
+
+
+def _folded(line: str, width: int) -> str:
+    """The line in as many as it takes; where it is indented, those that follow are a little more so."""
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    further = f"{indent}    " if indent and len(indent) < width // 2 else ""
+    return "\n".join(textwrap.wrap(line, width, subsequent_indent=further, replace_whitespace=False))
 
 
 @contextlib.contextmanager
