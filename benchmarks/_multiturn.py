@@ -1,5 +1,8 @@
 """The task that Arena and TRL play against each other: episodes of eight turns with a model of 3 M parameters.
 
+It is a Llama whose four heads share one for keys and values, the proportion of Llama 3: its cache is then as large,
+compared with its weights, as that of models which people train.
+
 Both sides ask the same model the same conversations, at temperature 1 without restrictions, and the model
 never ends an answer by itself: each answer has `ANSWER` tokens, so both sides sample equally many.
 """
@@ -27,13 +30,13 @@ _LEVEL, _FAR = 4.0, 10.0
 
 
 def build(folder: Path) -> Path:
-    """The model, 3.2 M random parameters, and beside it the system message that both sides begin with."""
+    """The model, 2.9 M random parameters, and beside it the system message that both sides begin with."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from arena.agents.models.tiny import MARKERS, build_tiny_model
     from arena.core.registry import make_raw
 
-    build_tiny_model(folder, hidden=256, layers=4)
+    build_tiny_model(folder, hidden=256, layers=4, heads=4, key_heads=1)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)

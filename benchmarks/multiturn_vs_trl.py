@@ -127,9 +127,9 @@ def measure(rounds: int = ROUNDS) -> Report:
     ]
     method = (
         f"{task.EPISODES} episodes of {task.TURNS} turns in flight, {task.TASKS} tasks x {task.GROUP} of {task.ENV}, "
-        f"{task.ANSWER} tokens an answer on every side, 3.2 M random parameters, temperature 1, one thread, float32; "
-        f"Arena's conversations end at {longest['reuse']} tokens. Medians of {rounds} rounds taken in turns after one "
-        "to warm up. A round is the episodes, their environments and their advantages; Arena also keeps "
-        "log-probabilities, which TRL leaves to the update."
+        f"{task.ANSWER} tokens an answer on every side, 2.9 M random parameters, four heads that share one for keys "
+        f"and values, temperature 1, one thread, float32; Arena's conversations end at {longest['reuse']} tokens. "
+        f"Medians of {rounds} rounds taken in turns after one to warm up. A round is the episodes, their environments "
+        "and their advantages; Arena also keeps log-probabilities, which TRL leaves to the update."
     )
     return Report(method, figures, {"seconds": seconds})

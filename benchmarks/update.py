@@ -164,7 +164,7 @@ def measure(rounds: int = ROUNDS) -> Report:
         ),
     ]
     method = (
-        f"{ROWS} rows of 1 to {TURNS} turns, {tokens:,} tokens, {metrics['computed_tokens']:,} of them computed; 3.2 M "
+        f"{ROWS} rows of 1 to {TURNS} turns, {tokens:,} tokens, {metrics['computed_tokens']:,} of them computed; 2.9 M "
         f"parameters, one thread, float32, clipped loss over all tokens, AdamW; passes of {PASS_TOKENS:,} tokens. "
         f"Medians of {rounds} steps taken in turns after one to warm up; TRL without gradient checkpointing."
     )

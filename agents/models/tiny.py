@@ -53,6 +53,7 @@ def build_tiny_model(
     hidden: int = 64,
     layers: int = 2,
     heads: int = 4,
+    key_heads: int | None = None,
     vocabulary: int = 400,
     context: int = 4096,
     initializer_range: float = 0.06,
@@ -69,6 +70,7 @@ def build_tiny_model(
         hidden: width; the feed-forward part is 8/3 of it. 64 x 2 layers have 0.1 M parameters, 256 x 4 have 3.2 M.
         layers: number of transformer blocks.
         heads: attention heads; must divide `hidden` into even parts.
+        key_heads: heads of keys and values, each shared by heads / key_heads queries; as many as `heads` unless told.
         vocabulary: most tokens the tokenizer may have, the 256 bytes and special tokens included.
         context: longest sequence, in tokens.
         initializer_range: standard deviation of the random weights.
@@ -94,6 +96,8 @@ def build_tiny_model(
         raise UsageError(f"The tokens of a tiny model are words or phrases, not {pieces!r}.")
     if hidden % (2 * heads) or min(hidden, heads, layers, context) < 1:
         raise UsageError(f"hidden={hidden} must be a multiple of 2 x heads={heads}, and all sizes at least 1.")
+    if heads % (key_heads := key_heads or heads):
+        raise UsageError(f"heads={heads} must be a multiple of key_heads={key_heads}.")
     tokenizer = _tokenizer(template, pieces, vocabulary, [_TEXT, *text])
     tokenizer.model_max_length = context
     config = LlamaConfig(
@@ -102,7 +106,7 @@ def build_tiny_model(
         intermediate_size=8 * math.ceil(hidden / 3),
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        num_key_value_heads=heads,
+        num_key_value_heads=key_heads,
         max_position_embeddings=context,
         initializer_range=initializer_range,
         tie_word_embeddings=True,
