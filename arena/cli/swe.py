@@ -10,13 +10,18 @@ import typer
 from arena.cli._console import notice, say
 from arena.core.errors import UsageError
 
-SUMMARY = "Make software-engineering tasks of Python packages; fetch the sources of those there are."
+SUMMARY = "Make software-engineering tasks of Python packages, fetch their sources, and write them for SWE-bench."
 MAKE_EXAMPLES = (
     "arena swe make-tasks toolz==1.2.0 --out ./tasks -n 20",
     "arena swe make-tasks python-slugify==9.2.0 --needs text-unidecode==1.3 --out ./tasks",
     "arena eval ./tasks/suite.toml --agent oracle",
 )
 FETCH_EXAMPLES = ("arena swe fetch", "arena swe fetch swe-small")
+EXPORT_EXAMPLES = (
+    "arena swe export ./for-swebench swe-small",
+    "arena swe export ./for-swebench --base python:3.11",
+    "arena eval arena/Swe-v0 --set params.tasks=./for-swebench --agent oracle",
+)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help=SUMMARY)
 
@@ -83,15 +88,51 @@ def fetch(
     suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="A suite; all there are by default.")] = None,
 ) -> int:
     """Fetch the sources of tasks, by hash, so that episodes need no network."""
-    from arena.core import registry
     from arena.environments.swe import making
 
-    wanted = None
-    if suite is not None:
-        tasks = [task for task in registry.suite(suite).tasks if task.env == "arena/Swe-v0"]
-        if not tasks:
-            raise UsageError(f"{suite} has no tasks of arena/Swe-v0, so there is nothing to fetch.")
-        wanted = {str(task.name).rpartition("-")[0] for task in tasks}
+    wanted = None if suite is None else {name.rpartition("-")[0] for name in _named(suite)}
     for line in making.fetch(wanted):
         notice(line)
     return 0
+
+
+@app.command("export", epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXPORT_EXAMPLES))
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The task repository to write, or to add to.")],
+    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="A suite; all tasks by default.")] = None,
+    manifests: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Tasks of your own (`make-tasks --out`).")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGE", help="With Python 3, git and bash; `arena sandbox image build`'s by default."),
+    ] = None,
+) -> int:
+    """Write tasks as a task repository of SWE-bench 5, which its own harness can build and evaluate.
+
+    Each task's folder holds the broken package without the deciding tests, a Dockerfile that needs no network beyond
+    its base image, the tests as a patch, and the solution.
+    """
+    from arena.environments.swe import _manifest, _task_repository
+    from arena.sandboxes import images
+
+    known = [(package, task) for package in _manifest.load(manifests or _manifest.FOLDER) for task in package.tasks]
+    if suite is not None:
+        wanted = _named(suite)
+        known = [(package, task) for package, task in known if task.id in wanted]
+    for number, name in enumerate(
+        _task_repository.write_repository(folder, known, base or images.base_name()), start=1
+    ):
+        notice(f"{number} of {len(known)}: {name}")
+    say(str(folder))
+    return 0
+
+
+def _named(suite: str) -> set[str]:
+    """The names of a suite's tasks of arena/Swe-v0."""
+    from arena.core import registry
+
+    found = {str(task.name) for task in registry.suite(suite).tasks if task.env == "arena/Swe-v0"}
+    if not found:
+        raise UsageError(f"{suite} has no tasks of arena/Swe-v0.")
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +13,18 @@ from arena.environments.swe._hidden import without_functions
 from arena.environments.swe._manifest import Edit, Package, SweTask
 from arena.environments.swe._sources import Tree, original_tree
 
-__all__ = ["Case", "Changes", "apply_edits", "case_of", "is_protected", "is_test", "patch", "read_tree"]
+__all__ = [
+    "Case",
+    "Changes",
+    "apply_edits",
+    "case_of",
+    "changed",
+    "compare",
+    "is_protected",
+    "is_test",
+    "patch",
+    "read_tree",
+]
 
 CONFIGURATION = {
     *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg"),
@@ -103,14 +114,14 @@ def is_protected(path: str) -> bool:
     )
 
 
-def compare(before: Tree, after: Tree) -> Changes:
-    """What changed from the tree that was handed out to the one that came back."""
+def compare(before: Tree, after: Tree, protected: Callable[[str], bool] = is_protected) -> Changes:
+    """What changed from the tree that was handed out to the one that came back; what is `protected` does not count."""
     counted: dict[str, bytes | None] = {}
     ignored = []
     for path in sorted({*before, *after}):
         if before.get(path) == after.get(path):
             continue
-        if not is_protected(path):
+        if not protected(path):
             counted[path] = after.get(path)
         elif not OWN & set(PurePosixPath(path).parts):
             ignored.append(path)

@@ -6,21 +6,16 @@ import asyncio
 import itertools
 import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from arena.core.env import AsyncEnv, StepResult
 from arena.core.errors import UnknownName, UsageError
 from arena.core.seeds import EVAL_SEEDS, Split, derive, split_of_seed
 from arena.core.task import Task
-from arena.core.tools import canonical
-from arena.environments.swe import _manifest
 from arena.environments.swe._actions import SUBMIT, TOOLS, read_action
 from arena.environments.swe._box import Box
-from arena.environments.swe._grading import Verdict, grade
-from arena.environments.swe._manifest import Package, SweTask
-from arena.environments.swe._rewards import REWARDS, immediate, patch_similarity, terminal
-from arena.environments.swe._trees import Case, Changes, case_of, changed, compare, patch
+from arena.environments.swe._jobs import Job, job_named, names
+from arena.environments.swe._rewards import PATCH_SIMILARITY, REWARDS, immediate, terminal
 from arena.sandboxes import ExecResult, choose_back_end
 
 __all__ = ["MAX_TURNS", "Swe", "secrets", "tasks"]
@@ -28,22 +23,22 @@ __all__ = ["MAX_TURNS", "Swe", "secrets", "tasks"]
 MAX_TURNS = 40
 SHOWN = 12_000
 """Characters of a command's output that are shown; the middle of a longer one is left out."""
-LISTED = 40
-INSTRUCTIONS = """A Python package has a bug. Find it and repair it.
+LIST = "ls -1Ap | grep -vxF .git/ | head -n 40"
+INSTRUCTIONS = """Something is wrong with a program. Find out what, and repair it.
 
 {statement}
 
-You work in /repo, the package's repository, through a bash shell that keeps its state: every action is a command line,
+You work in {folder}, its repository, through a bash shell that keeps its state: every action is a command line,
 or a call of one of the tools, which do the same as the commands `view PATH [FIRST [LAST]]`, `search PATTERN [PATH]` and
 `edit PATH OLD NEW`. `python3 -m pytest` runs the tests that are there; the ones that decide are not. There is no
-network. When you are done, `submit`. Then the package's tests are run on your change of its code: those that fail now
+network. When you are done, `submit`. Then the project's tests are run on your change of its code: those that fail now
 must pass, and none may be lost. Changes of tests and of configuration do not count."""
 
 
 class Swe(AsyncEnv):
-    """Repair a bug in the code of a PyPI package.
+    """Repair a bug in the code of a PyPI package, or solve a task of SWE-bench's, SWE-smith's or Harbor's.
 
-    An episode is one bug, named by the task or drawn by the seed. An action is a command line for bash or tool calls;
+    An episode is one task, named or drawn by the seed. An action is a command line for bash or tool calls;
     `submit` ends the episode. Reward 1 where the grading passes (see `arena.environments.swe._grading`), by `submit`
     or when a limit ends the episode.
 
@@ -53,6 +48,8 @@ class Swe(AsyncEnv):
         timeout: seconds a command may take.
         test_timeout: seconds the tests may take when they are graded.
         manifests: a folder of task manifests of your own (`arena swe make-tasks --out`); the shipped ones by default.
+        tasks: other people's tasks instead: a file of rows (.json, .jsonl, .parquet) as SWE-bench or SWE-smith
+            publish them, a task repository of SWE-bench 5, or a folder of Harbor's folders.
 
     Raises:
         UsageError: a back end or reward that does not exist.
@@ -71,33 +68,37 @@ class Swe(AsyncEnv):
         timeout: float = 60.0,
         test_timeout: float = 300.0,
         manifests: str | None = None,
+        tasks: str | None = None,
     ) -> None:
         if unknown := [name for name in rewards if name not in REWARDS]:
             raise UnknownName("reward", unknown[0], REWARDS)
         if timeout <= 0 or test_timeout <= 0:
             raise UsageError(f"timeout and test_timeout are seconds above 0, not {timeout} and {test_timeout}.")
+        if tasks is not None and PATCH_SIMILARITY in rewards:
+            raise UsageError(
+                "The reward patch_similarity is for bugs in packages: leave it out where `tasks` is given."
+            )
         self.back_end = choose_back_end(backend)
         self.rewards = tuple(rewards)
         self._timeout, self._test_timeout = timeout, test_timeout
-        self._folder = Path(manifests) if manifests else _manifest.FOLDER
+        self._tasks, self._manifests = tasks, manifests
         self._box: Box | None = None
         self._oracle: Iterator[str] = iter(())
         self._earned = 0.0
         self._counted: set[str] = set()
-        self.case: Case
+        self.job: Job
 
     async def _reset(self, task: str | None) -> tuple[str, dict[str, Any]]:
-        package, chosen = _manifest.task_named(task, self._folder) if task is not None else self._drawn()
+        id = task if task is not None else self._drawn()
         await self._close()
-        self.case = await asyncio.to_thread(case_of, package, chosen)
-        self._box = await Box.open(self.back_end, package, self.case.handed_out)
-        self._oracle = _oracle(chosen)
+        self.job = await asyncio.to_thread(job_named, id, self._tasks, self._manifests)
+        self._box = await self.job.open(self.back_end)
+        self._oracle = self.job.solution()
         self._earned, self._counted = 0.0, set()
-        self.instructions = INSTRUCTIONS.format(statement=chosen.statement)
-        files = sorted({path.partition("/")[0] + "/" * ("/" in path) for path in self.case.handed_out})
-        listing = "\n".join(files[:LISTED])
-        observation = f"{chosen.statement}\n\nThe repository in /repo holds:\n{listing}"
-        return observation, {"instance": chosen.id}
+        statement, folder = self.job.statement, self._box.folder
+        self.instructions = INSTRUCTIONS.format(statement=statement, folder=folder)
+        listing = await self._box.sandbox.exec(LIST, cwd=folder)
+        return f"{statement}\n\nThe repository in {folder} holds:\n{listing.text.rstrip()}", {"instance": id}
 
     async def _step(self, action: str) -> StepResult:
         ran: list[str] = []
@@ -135,19 +136,20 @@ class Swe(AsyncEnv):
 
     async def legal_actions(self) -> Sequence[str]:
         """Some commands that work on this repository, and `submit`."""
-        code = [file for file in self.case.handed_out if file.endswith(".py")][:8]
-        looks = [f"view {shlex.quote(file)} 1 20" for file in code]
-        return ["ls", "search 'def ' | head -n 5", "cd /repo", "git status --short", *looks, SUBMIT]
+        assert self._box is not None
+        found = await self._box.sandbox.exec("git ls-files '*.py' | head -n 8", cwd=self._box.folder)
+        looks = [f"view {shlex.quote(file)} 1 20" for file in found.text.splitlines()]
+        return ["ls", "search 'def ' | head -n 5", f"cd {self._box.folder}", "git status --short", *looks, SUBMIT]
 
     async def oracle_action(self) -> str:
-        """The next reverse edit of the bug; when all are made, `submit`."""
+        """The next step of the task's own solution (a bug's edits, taken back); after the last, `submit`."""
         return next(self._oracle, SUBMIT)
 
-    def _drawn(self) -> tuple[Package, SweTask]:
+    def _drawn(self) -> str:
         split = split_of_seed(self.np_random_seed)
-        known = [(package, task) for package in _manifest.packages(split, self._folder) for task in package.tasks]
+        known = [id for group in names(split, self._tasks, self._manifests) for id in group]
         if not known:
-            raise UsageError(f"There are no {split} tasks in {self._folder}.")
+            raise UsageError(f"There are no {split} tasks in {self._tasks or self._manifests}.")
         return known[int(self.np_random.integers(len(known)))]
 
     async def _run(self, command: str) -> str:
@@ -160,17 +162,11 @@ class Swe(AsyncEnv):
         """Take the tree out, grade it, and say how it did."""
         assert self._box is not None
         try:
-            result = await self._box.result()
-            changes = compare(self.case.handed_out, result)
-        except OSError as trouble:
-            changes = Changes({}, ())
-            verdict = Verdict(False, trouble=f"The repository could not be taken out of the box: {trouble.strerror}.")
-        else:
+            graded = await self.job.grade(self._box, self.back_end, self._test_timeout)
+        finally:
             await self._close()
-            verdict = await grade(self.case, changes, self.back_end, self._test_timeout)
-        graded = changed(self.case.broken, changes)
-        similarity = patch_similarity(self.case.broken, graded, self.case.original)
-        reward = float(verdict.success) + terminal(self.rewards, verdict, self._earned, similarity)
+        verdict = graded.verdict
+        reward = float(verdict.success) + terminal(self.rewards, verdict, self._earned, graded.similarity)
         info = {
             "success": verdict.success,
             "grading": {
@@ -178,8 +174,8 @@ class Swe(AsyncEnv):
                 "lost": list(verdict.lost),
                 "lost_count": verdict.lost_count,
                 "trouble": verdict.trouble,
-                "ignored": list(changes.ignored[:20]),
-                "patch": patch(self.case.broken, graded)[:20_000],
+                "ignored": list(graded.ignored[:20]),
+                "patch": graded.patch[:20_000],
             },
         }
         return reward, info
@@ -187,32 +183,19 @@ class Swe(AsyncEnv):
 
 def tasks(split: Split, seed: int = 0, **params: Any) -> Iterator[Task]:
     """The tasks of a split, packages taking turns, in an order that the seed decides."""
-    folder = params.get("manifests")
-    known = list(_manifest.packages(split, Path(folder) if folder else _manifest.FOLDER))
     start = EVAL_SEEDS if split == "eval" else 0
-    queues = [
-        sorted(package.tasks, key=lambda task: derive("swe order", seed, task.id) if seed else task.id)
-        for package in known
-    ]
+    queues = []
+    for group in names(split, params.get("tasks"), params.get("manifests")):
+        queues.append(sorted(group, key=lambda name: (derive("swe order", seed, name) if seed else 0, name)))
     for row in itertools.zip_longest(*queues):
-        for task in row:
-            if task is not None:
-                number = start + derive("swe", task.id) % EVAL_SEEDS
-                yield Task("arena/Swe-v0", number, params, task.id, MAX_TURNS)
+        for name in row:
+            if name is not None:
+                yield Task("arena/Swe-v0", start + derive("swe", name) % EVAL_SEEDS, params, name, MAX_TURNS)
 
 
 def secrets(env: Swe) -> list[str]:
-    """Lines of the original that the agent is not to see: those that stand nowhere in what it was given."""
-    given = {
-        line.strip() for content in env.case.handed_out.values() for line in content.decode("latin-1").splitlines()
-    }
-    lines = [line.strip() for edit in env.case.task.edits for line in edit.old.splitlines()]
-    return sorted({line for line in lines if len(line) > 10 and line not in given})
-
-
-def _oracle(task: SweTask) -> Iterator[str]:
-    for edit in reversed(task.edits):
-        yield canonical([("edit", {"path": edit.file, "old": edit.new, "new": edit.old})])
+    """Lines of the solution that the agent is not to see."""
+    return env.job.secrets()
 
 
 def _shown(done: ExecResult, timeout: float) -> str:

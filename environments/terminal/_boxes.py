@@ -16,7 +16,7 @@ from arena.environments.terminal._dockerfile import Copy, Recipe, Run, read_dock
 from arena.environments.terminal._formats import TerminalTask, read_task
 from arena.sandboxes import Docker, Sandbox, SandboxSpec, images
 
-__all__ = ["Plan", "open_box", "plan_for"]
+__all__ = ["LOGS", "Plan", "open_box", "plan_for", "plan_of_image", "unpack"]
 
 MIB = 1 << 20
 LOGS = "/logs"
@@ -62,7 +62,7 @@ def plan_for(folder: Path, back_end: type[Sandbox]) -> Plan:
 
         if images.exists(_docker_engine.client(), recipe.base):
             name = f"arena-terminal/{folder.name.lower()}:1"
-            return _of_image(task, images.build(task.build, name) if task.build else recipe.base)
+            return plan_of_image(images.build(task.build, name) if task.build else recipe.base, task.workdir, task.env)
     if not recipe.replaceable:
         how = f'docker pull {recipe.base}, and sandbox="docker"'
         raise MissingPrerequisite(
@@ -96,10 +96,7 @@ async def open_box(
     sandbox = await back_end.create(spec)
     try:
         await sandbox.exec(["mkdir", "-p", f"{LOGS}/verifier", f"{LOGS}/agent", f"{LOGS}/artifacts"])
-        for place, archive in (plan.content or {}).items():
-            await sandbox.exec(
-                ["tar", "-C", place, "--strip-components=1", "-xf", "-", "--no-same-owner"], stdin=archive
-            )
+        await unpack(sandbox, plan)
         if plan.recipe and task.build:
             for step in plan.recipe.steps:
                 await (_copy(sandbox, task.build, step) if isinstance(step, Copy) else _run(sandbox, task, step))
@@ -137,23 +134,32 @@ def _stage(build: Path, step: Copy, staged: Path) -> None:
                 shutil.copy(source, staged / (source.name if step.into else PurePosixPath(step.target).name))
 
 
-def _of_image(task: TerminalTask, image: str) -> Plan:
-    """Of an image that the engine has: its variables and folder, and what is in that."""
+def plan_of_image(image: str, workdir: str | None = None, env: Mapping[str, str] | None = None) -> Plan:
+    """Of an image that the engine has: its variables and folder, and what is in that.
+
+    Raises:
+        SandboxUnavailable: the engine did not hand it out.
+    """
     from arena.sandboxes import _docker_engine
 
     api = _docker_engine.client()
     with _docker_engine.errors_of_ours("given its files"):
         config = api.inspect_image(image)["Config"]
-        workdir = task.workdir or config.get("WorkingDir") or "/app"
-        workdir = workdir if workdir != "/" else "/app"
+        place = str(workdir or config.get("WorkingDir") or "/app")
+        place = place if place != "/" else "/app"
         container = api.create_container(image, command=["true"])["Id"]
         try:
-            content = {workdir: _archive(api, container, workdir)}
+            archive = _archive(api, container, place)
         finally:
             api.remove_container(container, force=True)
-    env = dict(item.split("=", 1) for item in config.get("Env") or ())
-    content = {place: archive for place, archive in content.items() if archive}
-    return Plan(image, (workdir, LOGS), {**env, **task.env}, content=content)
+    own = dict(item.split("=", 1) for item in config.get("Env") or ())
+    return Plan(image, (place, LOGS), {**own, **(env or {})}, content={place: archive} if archive else {})
+
+
+async def unpack(sandbox: Sandbox, plan: Plan) -> None:
+    """Put into a new sandbox what its image has in the folders."""
+    for place, archive in (plan.content or {}).items():
+        await sandbox.exec(["tar", "-C", place, "--strip-components=1", "-xf", "-", "--no-same-owner"], stdin=archive)
 
 
 def _archive(api: object, container: str, place: str) -> bytes:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +15,7 @@ from arena.core.text import clean
 from arena.core.tools import fill_template, read_calls
 from arena.environments.terminal._boxes import Plan, open_box, plan_for
 from arena.environments.terminal._formats import TerminalTask, choose, find_tasks, read_task
+from arena.environments.terminal._solutions import solution_of
 from arena.environments.terminal._verifier import Verdict, verify
 from arena.sandboxes import ExecResult, Sandbox, choose_back_end
 
@@ -137,7 +135,7 @@ class Terminal(AsyncEnv):
             return wrong, 0.0, False, False, {"valid": False, "error": wrong}
         assert self._box is not None
         shell = await self._box.shell()
-        self._solution_ran |= self._task is not None and command == _solution(self._task)
+        self._solution_ran |= self._task is not None and command == solution_of(self._task)
         done = await shell.run(command, timeout=self._timeout, max_output=4 * self._output, merge=True)
         return self._told(done), 0.0, False, False, {"valid": True, "exit_code": done.exit_code}
 
@@ -184,7 +182,7 @@ class Terminal(AsyncEnv):
         """
         if self._task is None:
             raise ResetNeeded("There is no task to solve: call reset() first.")
-        solution = _solution(self._task)
+        solution = solution_of(self._task)
         if solution is None:
             raise UsageError(f"The task {self._task.name} comes without a solution.")
         return SUBMIT if self._solution_ran else solution
@@ -193,35 +191,3 @@ class Terminal(AsyncEnv):
 def _told(verdict: Verdict) -> dict[str, Any]:
     told: dict[str, Any] = {"success": verdict.reward >= 1.0, "score": verdict.score, "verifier": verdict.said}
     return {**told, "trouble": verdict.trouble} if verdict.trouble else told
-
-
-def _solution(task: TerminalTask) -> str | None:
-    """The solution as one command: its script, with the files that lie beside it."""
-    folder = task.solution
-    if folder is None:
-        return None
-    if (folder / "solution.yaml").is_file() and not (folder / "solution.sh").is_file():
-        import yaml
-
-        steps = yaml.safe_load((folder / "solution.yaml").read_text(encoding="utf-8"))
-        return "\n".join(str(step["command"]) for step in steps)
-    if task.format == "terminal-bench":
-        return _script((folder / "solution.sh").read_text(encoding="utf-8"))
-    script = (folder / "solve.sh").read_text(encoding="utf-8")
-    beside = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "solve.sh")
-    if not beside:
-        return _script(script)
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for path in (folder / "solve.sh", *beside):
-            member = tarfile.TarInfo(str(path.relative_to(folder)))
-            member.size, member.mode = path.stat().st_size, 0o755
-            with path.open("rb") as file:
-                archive.addfile(member, file)
-    text = base64.encodebytes(packed.getvalue()).decode()
-    place = "/tmp/solution"
-    return f"mkdir -p {place} && base64 -d <<'END' | tar -C {place} -xf -\n{text}END\nbash {place}/solve.sh"
-
-
-def _script(text: str) -> str:
-    return f"bash -s <<'END_OF_SOLUTION'\n{text.rstrip()}\nEND_OF_SOLUTION"
