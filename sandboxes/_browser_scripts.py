@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FORGET", "SEEDED", "STILL"]
+__all__ = ["ASKED", "FORGET", "REFUSED", "SEEDED", "STILL"]
 
 STILL = """
 (() => { const still = new CSSStyleSheet();
@@ -19,6 +19,18 @@ SEEDED = """
     t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t; return ((t ^ t >>> 14) >>> 0) / 4294967296; } })()
 """
 """A seeded `Math.random` (mulberry32)."""
+
+ASKED = "__arenaAsked"
+"""A function of every document, which tells the session what a page tried."""
+
+REFUSED = f"""
+(() => {{ const tell = deed => globalThis.{ASKED}?.(deed), own = {{ writable: true, configurable: true }};
+  Object.defineProperty(globalThis, 'print', {{ ...own, value: function print() {{ tell('printed') }} }});
+  for (const name of ['getUserMedia', 'getDisplayMedia']) if (globalThis.MediaDevices)
+    Object.defineProperty(MediaDevices.prototype, name, {{ ...own, async value() {{ tell('camera');
+      throw new DOMException('Permission denied', 'NotAllowedError') }} }}) }})()
+"""
+"""Printing and recording do nothing but tell."""
 
 FORGET = """
 (async () => { try { localStorage.clear(); sessionStorage.clear(); window.name = '';

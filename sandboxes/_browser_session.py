@@ -12,7 +12,7 @@ from playwright.async_api import BrowserContext, Dialog, Error, Page, Route
 from arena.core.errors import EnvironmentFailure, SandboxUnavailable, UsageError
 from arena.sandboxes._browser_clock import PageClock
 from arena.sandboxes._browser_network import Handler, answer, origin_of
-from arena.sandboxes._browser_scripts import FORGET, SEEDED, STILL
+from arena.sandboxes._browser_scripts import ASKED, FORGET, REFUSED, SEEDED, STILL
 from arena.sandboxes._browser_spec import BrowserSpec, PageBroken, Reason
 from arena.sandboxes._browser_tab import ScriptFailed, Tab
 
@@ -231,6 +231,8 @@ class BrowserSession:
         context.on("page", self._opened)
         context.on("dialog", self._asked)
         await asyncio.gather(
+            context.expose_binding(ASKED, self._tried),
+            context.add_init_script(REFUSED),
             context.add_init_script(STILL),
             context.add_init_script(SEEDED.replace("SEED", str(self.spec.seed & 0xFFFFFFFF))),
             context.route("**/*", self._routed),
@@ -309,6 +311,14 @@ class BrowserSession:
         page.on("crash", lambda _: self.breaks(self.browser.why_crashed()))
         page.on("close", lambda _: self._closed_tab(tab))
         page.on("download", lambda download: self.events.append(f"Refused to download {download.suggested_filename}."))
+
+    def _tried(self, source: Any, deed: Any) -> None:
+        """A page wants what it is refused; anything else that it says is no business of ours."""
+        for reason in ("camera", "printed"):
+            if deed == reason:
+                self.events.append(f"Refused to {'print' if deed == 'printed' else 'record sound or pictures'}.")
+                if deed not in self.spec.tolerates:
+                    self.breaks(reason)
 
     def _counted(self, windows: int) -> None:
         if windows > self.spec.tabs:

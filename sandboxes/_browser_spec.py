@@ -10,12 +10,14 @@ from arena.sandboxes._browser_network import origin_of
 
 __all__ = ["BrowserSpec", "PageBroken", "Reason"]
 
-Reason = Literal["crashed", "hung", "memory", "tabs", "time_to_live"]
+Reason = Literal["camera", "crashed", "hung", "memory", "printed", "tabs", "time_to_live"]
 
 _WORDS: dict[Reason, str] = {
+    "camera": "The page asked for the camera or the microphone, and was closed.",
     "crashed": "The page crashed.",
     "hung": "The page did not answer any more and was closed.",
     "memory": "The page used more memory than it may and was closed.",
+    "printed": "The page wanted to print, and was closed.",
     "tabs": "The page opened more tabs than there may be, and the browser was closed.",
     "time_to_live": "The browser was open longer than it may be and was closed.",
 }
@@ -52,11 +54,16 @@ class BrowserSpec:
     """Seconds a page may go on loading after an action before it is observed as it is."""
     time_to_live: float = 1800.0
     """Seconds after which the browser is closed, whatever happens."""
+    tolerates: tuple[Literal["camera", "printed"], ...] = ()
+    """What a page may try without being closed for it: to use the camera, to print. It is refused all the same."""
 
     def __post_init__(self) -> None:
         for name in ("scale", "tick", "tabs", "timeout", "settling", "time_to_live"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"BrowserSpec.{name} must be positive, not {getattr(self, name)!r}.")
+        for deed in self.tolerates:
+            if deed not in ("camera", "printed"):
+                raise UsageError(f"BrowserSpec.tolerates names camera or printed, not {deed!r}.")
         if len(self.viewport) != 2 or not all(16 <= side <= 8192 for side in self.viewport):
             raise UsageError(f"BrowserSpec.viewport is a width and a height from 16 to 8192, not {self.viewport!r}.")
         for origin in self.network:

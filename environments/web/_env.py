@@ -49,7 +49,14 @@ ORIGIN = "https://site.test"
 DEFAULT_ACTIONS = ("bid", "nav", "tab", "chat", "infeas")
 """BrowserGym's default subsets."""
 
-_ENDED_BY_LIMIT = {"hung": "page_time", "memory": "page_memory", "tabs": "tabs", "time_to_live": "time_to_live"}
+_ENDED_BY_LIMIT = {
+    "camera": "page_camera",
+    "hung": "page_time",
+    "memory": "page_memory",
+    "printed": "page_print",
+    "tabs": "tabs",
+    "time_to_live": "time_to_live",
+}
 """Why a page was closed -> the limit that truncated its episode; a crash is a failure instead."""
 
 

@@ -165,10 +165,22 @@ NAMED = {
     "loops": (Outcome.TRUNCATED, "page_time"),
     "opens windows": (Outcome.TRUNCATED, "tabs"),
     "fills memory": (Outcome.TRUNCATED, "page_memory"),
-    "prints": (Outcome.SUCCESS, None),
-    "asks for the camera": (Outcome.SUCCESS, None),
+    "prints": (Outcome.TRUNCATED, "page_print"),
+    "prints in a frame": (Outcome.TRUNCATED, "page_print"),
+    "asks for the camera": (Outcome.TRUNCATED, "page_camera"),
+    "crashes": (Outcome.FAILURE, None),
     "asks": (Outcome.SUCCESS, None),
 }
+REASONS = {
+    "loops": "hung",
+    "opens windows": "tabs",
+    "fills memory": "memory",
+    "prints": "printed",
+    "prints in a frame": "printed",
+    "asks for the camera": "camera",
+    "crashes": "crashed",
+}
+"""What `info["page"]` says."""
 
 
 @pytest.mark.parametrize("trap", NAMED)
@@ -189,5 +201,8 @@ def test_a_bad_page_ends_its_own_episode_by_name_and_harms_no_other(trap):
 
     episode, beside = asyncio.run(together())
     assert (episode.outcome, episode.limit) == NAMED[trap], episode.failure
+    if trap != "asks":
+        assert episode.score == 0.0
+        assert episode.turns[-1].info["page"] == REASONS[trap]
     assert [other.outcome for other in beside] == [Outcome.SUCCESS] * 3
     assert all(other.score == 1.0 for other in beside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from arena.core.registry import register
@@ -17,6 +18,8 @@ SCRIPTS = {
     "prints": "print()",
     "asks for the camera": "navigator.mediaDevices.getUserMedia({video: true}).then(show, show)",
     "asks": "show(confirm('Sure?'))",
+    "crashes": "fetch('/crash').then(show, show)",
+    "prints in a frame": "document.body.appendChild(document.createElement('iframe')).contentWindow.print()",
 }
 
 
@@ -41,6 +44,9 @@ class Trap(WebEnv):
         script = (
             f"function spring() {{ {SCRIPTS.get(self.trap, '')} }}; function show(x) {{ document.title = String(x) }}"
         )
+        if request.path == "/crash":
+            crashing = asyncio.ensure_future(self.session.tab.send("Page.crash"))
+            crashing.add_done_callback(lambda done: done.cancelled() or done.exception())
         return Response(
             f"<script>{script}</script><button onclick='spring()'>Spring</button>"
             "<form method=post action='/'><button>End</button></form>"
