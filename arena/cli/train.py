@@ -49,7 +49,13 @@ def command(
         typer.Option(metavar="RUN", help="Learn from these recorded episodes (RUN [RUN…]); --set data.… filters them."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="FOLDER", help="Model folder, or a name on the hub.")
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="FOLDER",
+            help="Model folder, or a name on the hub; new:FOLDER makes a tiny one for the game.",
+        ),
     ] = None,
     agent: Annotated[
         str | None, typer.Option("--agent", "-a", metavar="SPEC", help="Agent, such as chat:window=2 (chat).")
@@ -125,6 +131,7 @@ def _configured(chosen: dict[str, Any], file: Path | None, settings: list[str]) 
     """The options of the file, then those given by name, then `--set`."""
     import tomllib
 
+    from arena.cli._new_model import made
     from arena.evaluation.config import with_settings
     from arena.trainers._config import TrainConfig
 
@@ -146,7 +153,7 @@ def _configured(chosen: dict[str, Any], file: Path | None, settings: list[str]) 
         if name not in values:
             raise UsageError(f"Training needs {option}, for example: {example}.")
     target_here(values["env"])
-    return TrainConfig.read(values)
+    return made(TrainConfig.read(values))
 
 
 def _train(configured: Callable[[], TrainConfig] | Path, out: Path | None, as_json: bool) -> int:
