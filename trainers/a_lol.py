@@ -161,7 +161,8 @@ def fit_critic(training: Training, config: Config, data: Recorded, returns: Floa
             target = batch.columns["returns"]
             error = 0.5 * (update.values(batch) - target.nan_to_num()).square()
             total = aggregate(error, target.isfinite(), tokens=batch.counts["returns"])
-            update.backward(batch, None, total, {"value_loss": float(total.detach())})
+            shown = float(total.detach()) * batch.tokens / max(float(batch.mask.sum()), 1.0)
+            update.backward(batch, None, total, {"value_loss": shown})
 
 
 def imitate(training: Training, config: Config, data: Recorded, advantage: Floats, step: int) -> None:
