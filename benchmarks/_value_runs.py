@@ -206,6 +206,7 @@ class Offline:
             "eval_every": 0,
             "seed": self.seed,
             **TOLD[name],
+            **self.task.told.get(name, {}),
         }
         train(config, out, lambda text: self.say(f"{self.name} {name}: {text}"))
         return out

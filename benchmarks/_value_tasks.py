@@ -25,6 +25,7 @@ class ValueTask:
         agent: what the student is shown.
         student: sizes of the student, as `build_student` takes them.
         held_out: tasks of an evaluation, the same ones for every run.
+        told: algorithm -> what it is told here besides `TOLD`.
     """
 
     env: str
@@ -36,6 +37,7 @@ class ValueTask:
     agent: str = AGENT
     student: dict[str, Any] = field(default_factory=dict)
     held_out: int = 200
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def common(self) -> dict[str, Any]:
@@ -133,8 +135,8 @@ _ARCHER: dict[str, Any] = {
     "algorithm": "archer",
     "group_size": 2,
     "optimiser": {"learning_rate": 4e-4, "final_share": 0.1},
-    "settings": {"critic_warmup": 8, "critic_updates": 40, "n_steps": 2, "whiten": True, "bootstrap": False},
-    "kl": 0.02,
+    "settings": {"critic_warmup": 6, "critic_updates": 40, "n_steps": 2, "whiten": True, "bootstrap": False},
+    "kl": 0.1,
 }
 
 ARCHERS: dict[str, dict[str, Any]] = {
