@@ -9,6 +9,7 @@ import json
 
 import numpy as np
 import pytest
+from scripted_server import chat, serving
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -210,6 +211,21 @@ def test_the_command_line_chooses_with_a_critic_and_rebuilds_the_agent(tiny_mode
         (episode,) = run.episodes()
     assert [call.role for call in episode.turns[0].calls].count("rejected") == 1
     assert f"critic={runs['archer']}" in episode.agents["agent"]
+
+
+def test_a_remote_models_answers_are_chosen_among(runs, tmp_path, capsys):
+    """The critic reads text, so it needs no tokens of the model's; a server that is asked once gives no choice."""
+    answers, judge = ("go north", "go south", "look"), CriticScores.load(str(runs["archer"]))
+    with serving(*(chat(answer) for answer in 2 * answers)) as server:
+        words = [*TRY, "-a", "best_of_n:n=3", "-m", f"openai:m@{server.url}/v1", "--critic", runs["archer"]]
+        assert arena([str(word) for word in [*words, "-o", tmp_path / "r"]]) == 0, capsys.readouterr().err
+        assert len(server.requests) == 6
+        assert not any("tools" in body for body in server.bodies)
+    with open_run(tmp_path / "r") as run:
+        (episode,) = run.episodes()
+    for turn in episode.turns:
+        assert turn.action == answers[int(np.argmax(judge.scores(episode.prompt(turn.calls[0]), answers)))]
+        assert sorted(call.role for call in turn.calls) == ["chosen", "rejected", "rejected"]
 
 
 def test_what_does_not_fit_is_told(tiny_model, runs, tmp_path, capsys):
