@@ -95,6 +95,15 @@ class Fit:
         found = read.in_unit(read.value(self.scores(batch, where, head)))
         return torch.zeros(where.shape, device=found.device).masked_scatter(where, found)
 
+    def errors(self, batch: Batch, target: Tensor, head: str = "value") -> Tensor:
+        """A head's own loss towards a target in its unit, NaN where there is none: (B, L), 0 there."""
+        import torch
+
+        where, read = target.isfinite(), self.critic.heads[head]
+        wanted = read.unit[0] + read.unit[1] * target[where]
+        found = read.loss(self.scores(batch, where, head), wanted)
+        return torch.zeros(where.shape, device=found.device).masked_scatter(where, found)
+
     def in_unit(self, values: Floats, head: str = "value") -> Floats:
         """Values or returns in a head's unit, in which errors are about 1 whatever the rewards."""
         location, scale = self.critic.heads[head].unit.tolist()
@@ -102,10 +111,17 @@ class Fit:
         return found
 
     def measure(self, returns: Floats, head: str = "value") -> None:
-        """Take a head's unit from returns, if it has learned nothing yet."""
+        """Take a head's unit from returns, if it has learned nothing yet.
+
+        Raises:
+            UsageError: the bins of a classifying head do not hold them.
+        """
         import torch
 
-        self.critic.heads[head].measure(torch.from_numpy(returns))
+        read: Any = self.critic.heads[head]
+        if not bool(read.last.weight.any()):
+            read.options.check_range(returns)
+        read.measure(torch.from_numpy(returns))
 
     def read(
         self,

@@ -98,12 +98,6 @@ class TurnCritic:
             UsageError: the range of a classifying head does not hold the returns.
         """
         for name, head in self.fit.critic.heads.items():
-            options: HeadOptions = head.options
-            if options.kind == "hl_gauss" and not options.low < returns.min() <= returns.max() < options.high:
-                raise UsageError(
-                    f"The returns go from {returns.min():g} to {returns.max():g}, and the critic's bins from "
-                    f"{options.low:g} to {options.high:g}: set settings.low and settings.high with some margin."
-                )
             self.fit.measure(returns, name)
             self.target.heads[name].unit.copy_(head.unit)
 

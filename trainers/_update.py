@@ -135,6 +135,11 @@ class Update:
         assert self._fitting is not None, "this update has no critic"
         return self._fitting.fit.values(batch, batch.columns["returns"].isfinite())
 
+    def value_errors(self, batch: Batch) -> Tensor:
+        """The critic's own loss where the batch has `returns`, towards those, and 0 elsewhere (B, L)."""
+        assert self._fitting is not None, "this update has no critic"
+        return self._fitting.fit.errors(batch, batch.columns["returns"])
+
     def backward(self, batch: Batch, logprob: Tensor | None, loss: Tensor, metrics: Mapping[str, float]) -> None:
         """Add the gradients of a batch's loss; the last batch of a minibatch makes the optimiser step.
 

@@ -49,11 +49,6 @@ class Config(Options):
     ties: Literal["earlier", "keep"] = "earlier"
     """Of equal returns at the border the `earlier` are taken, or all of them."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.keep <= 1:
-            raise UsageError(f"keep is a share in (0, 1], not {self.keep}.")
-
 
 def highest(returns: Floats, config: Config) -> Integers:
     """The places of the highest of E returns, in their order; at least one of them."""

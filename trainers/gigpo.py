@@ -75,11 +75,6 @@ class Config(Options):
     aggregation: Aggregation = "token-mean"
     """How tokens become one loss."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.similarity is not None and not 0 < self.similarity <= 1:
-            raise UsageError(f"similarity is a ratio in (0, 1], not {self.similarity}.")
-
 
 def advantages(table: TurnTable, config: Config, texts: Sequence[str] | None = None) -> Floats:
     """Advantage of each turn (T); `similarity` alone needs the rows' `texts` (`observation_texts(episodes)`)."""

@@ -32,9 +32,10 @@ the agent would have, and V is read there; it is 0 where that does not fit the m
 the policy could not have gone on. With gamma = 1 such a turn limit costs nothing, so nothing says
 hurry: take gamma < 1 where time should count. The critic learns values in a unit measured on the first
 step's returns, so that its loss, `value_clip` and `value_coefficient` mean the same whatever the rewards.
-Turn ends are the table's; RAGEN infers them from rewards, which merges a turn without reward into the
-next and fails on an episode without any. Advantages on tokens of the environment are 0 (verl leaves a
-value there that its masks ignore).
+With `critic_loss=hl_gauss` the critic classifies (Farebrother et al. 2024, arXiv 2403.03950): its values are the
+means of distributions over bins from `low` to `high`. Turn ends are the table's; RAGEN infers them from
+rewards, which merges a turn without reward into the next and fails on an episode without any. Advantages
+on tokens of the environment are 0 (verl leaves a value there that its masks ignore).
 """
 
 from __future__ import annotations
@@ -52,12 +53,14 @@ from arena.trainers._returns import bilevel_gae, token_gae, turn_gae, turn_retur
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from arena.trainers._batch import Batch
     from arena.trainers._checkpoint import Part
     from arena.trainers._config import TrainConfig
     from arena.trainers._policy import Policy
     from arena.trainers._segments import Flags, Floats
     from arena.trainers._table import TurnTable
     from arena.trainers._training import Training
+    from arena.trainers._update import Update
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,14 @@ class Config(Options):
     """Learning rate of what only the critic has; 1e-3, or 1e-5 with over 30 M parameters, unless told."""
     critic_warmup: int = 0
     """In so many first steps the critic is fitted and the policy stays as it is."""
+    critic_loss: Literal["mse", "hl_gauss"] = "mse"
+    """Squared errors of a number; or a distribution over bins, fitted by cross entropy (without `value_clip`)."""
+    low: float = -0.5
+    """`hl_gauss`: the bins go from here …"""
+    high: float = 1.5
+    """… to here; returns must lie within, with a margin."""
+    bins: int = 51
+    """`hl_gauss`: how many."""
 
 
 def advantages(table: TurnTable, config: Config) -> tuple[Floats, Floats]:
@@ -170,6 +181,18 @@ def value_loss(
     }
 
 
+def critic_loss(update: Update, batch: Batch, config: Config) -> tuple[Tensor, dict[str, float]]:
+    """The loss of the critic on a batch, as `critic_loss` says, and its metrics."""
+    from arena.trainers._losses import aggregate
+
+    returns = batch.columns["returns"]
+    where, tokens = returns.isfinite(), batch.counts["returns"]
+    if config.critic_loss == "mse":
+        return value_loss(update.values(batch), batch.columns["values"], returns, where, config, tokens=tokens)
+    per_token = update.value_errors(batch)
+    return aggregate(per_token, where, tokens=tokens), {"value_loss": aggregate(per_token.detach(), where).item()}
+
+
 def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Part]:
     """The critic, which a run keeps besides its policy.
 
@@ -181,7 +204,9 @@ def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Pa
     from arena.trainers._critic_choice import make_critic
 
     spec = config.critic or ("shared" if training.policy.lora_rank else "copy")
-    critic, detach = make_critic(spec, policy, {"value": HeadOptions()}, seed=training.seed)
+    classifying = HeadOptions(kind="hl_gauss", low=config.low, high=config.high, bins=config.bins)
+    head = classifying if config.critic_loss == "hl_gauss" else HeadOptions()
+    critic, detach = make_critic(spec, policy, {"value": head}, seed=training.seed)
     return {"critic": Fit(critic, policy, learning_rate=config.critic_rate, detach=detach)}
 
 
@@ -213,14 +238,7 @@ def train(training: Training, config: Config) -> None:
                     tokens=batch.tokens,
                     sequences=batch.sequences,
                 )
-                value_total, value_metrics = value_loss(
-                    update.values(batch),
-                    batch.columns["values"],
-                    batch.columns["returns"],
-                    batch.columns["returns"].isfinite(),
-                    config,
-                    tokens=batch.counts["returns"],
-                )
+                value_total, value_metrics = critic_loss(update, batch, config)
                 total = total + config.value_coefficient * value_total
                 update.backward(batch, logprob, total, {**metrics, **value_metrics})
         training.finish(step)

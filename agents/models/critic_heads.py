@@ -15,12 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from arena.core.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 HeadKind = Literal["scalar", "hl_gauss"]
 
@@ -53,6 +57,18 @@ class HeadOptions:
             raise UsageError(f"There is no value head {self.kind!r}: {', '.join(get_args(HeadKind))}.")
         if not self.low < self.high or self.bins < 2 or self.outputs < 1 or self.layers < 0:
             raise UsageError(f"A value head needs low < high, two bins and one output, not {self}.")
+
+    def check_range(self, returns: NDArray[np.float64]) -> None:
+        """Whether the bins of `hl_gauss` hold these returns.
+
+        Raises:
+            UsageError: they do not.
+        """
+        if self.kind == "hl_gauss" and not self.low < returns.min() <= returns.max() < self.high:
+            raise UsageError(
+                f"The returns go from {returns.min():g} to {returns.max():g}, and the critic's bins from {self.low:g} "
+                f"to {self.high:g}: set settings.low and settings.high with some margin."
+            )
 
 
 class ValueHead(nn.Module):  # type: ignore[misc]

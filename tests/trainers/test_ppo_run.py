@@ -212,6 +212,40 @@ def test_values_of_a_small_world_are_learned(policy):
     np.testing.assert_allclose(valued.value, [0.81, 0.9, 1.0, 1.0], atol=0.02)
 
 
+def test_a_classifying_critic_learns_the_values_of_a_small_world(policy):
+    """Its loss must pull the means of its distributions to the same fixed point as squared errors do."""
+    table, rows = chain()
+    settings = ppo.Config(gamma=0.9, lam=0.5, whiten=False, critic_loss="hl_gauss")
+    heads = {"value": HeadOptions(kind="hl_gauss", low=settings.low, high=settings.high, bins=settings.bins)}
+    fit = Fit(make_critic("small:hidden=16,layers=1,heads=2", policy, heads, seed=4)[0], policy, learning_rate=5e-3)
+    fit.measure(np.array([0.0, 1.0]))
+    for _ in range(250):
+        values = fit.before(rows, 8, 99)
+        (final,) = fit.read([np.array([13])], [np.array([0])], 99)
+        valued = table.with_values(values[first_answers(table)], np.array([np.nan, final[0]]))
+        _, targets = ppo.advantages(valued, settings)
+        column = at_first_answers(valued, targets)
+        batch = batch_of(rows, column, pad=0, columns={"returns": fit.in_unit(column)}, counts={"returns": 4.0})
+        (fit.errors(batch, batch.columns["returns"]).sum() / 4).backward()
+        fit.accumulate()
+        assert np.isfinite(fit.step(1.0))
+    np.testing.assert_allclose(valued.value, [0.81, 0.9, 1.0, 1.0], atol=0.03)
+
+
+def test_a_classifying_critic_in_the_loop(tiny_model, tmp_path):
+    """Its run trains, resumes with the same head, and is refused where its bins cannot hold the returns."""
+    settings = {"critic_loss": "hl_gauss", "low": -15.0, "high": 5.0, "bins": 21}
+    training = train(tiny_model, tmp_path / "run", settings=settings)
+    (line,) = training.metrics.steps
+    assert 0 < line["value_loss"] < 2 * np.log(21)
+    head = training.parts["critic"].critic.heads["value"]
+    assert head.last.weight.any()
+    with Training.resume(tmp_path / "run") as again:
+        assert again.parts["critic"].critic.heads["value"].options == head.options
+    with pytest.raises(UsageError, match=r"the critic's bins from 5 to 6: set settings.low"):
+        train(tiny_model, tmp_path / "narrow", settings={**settings, "low": 5.0, "high": 6.0})
+
+
 def test_first_answers_and_what_stands_on_them():
     """A turn without an answer has no place, and an unscored one teaches the critic nothing."""
     table = TurnTable.of(

@@ -325,8 +325,16 @@ WRONG = {
     "greedy sampling": ({"agent": "chat:temperature=0"}, r"temperature 0"),
     "more tasks than there are": ({"train_tasks": 1}, r"A step has tasks=2 different tasks; train_tasks=1"),
     "a choice there is not": ({"settings": {"singleton": "none"}}, r"singleton"),
-    "a similarity that is none": ({"settings": {"similarity": 2.0}}, r"ratio in \(0, 1\], not 2.0"),
-    "a share that is none": ({"algorithm": "bc", "settings": {"keep": 0}}, r"share in \(0, 1\], not 0"),
+    "a similarity that is none": ({"settings": {"similarity": 2.0}}, r"similarity must be in \(0, 1\], not 2.0"),
+    "a share that is none": ({"algorithm": "bc", "settings": {"keep": 0}}, r"keep must be in \(0, 1\], not 0"),
+    "a discount that grows": ({"settings": {"gamma": 1.5}}, r"gamma must be in \[0, 1\], not 1.5"),
+    "a clip below nothing": ({"settings": {"clip_high": -0.1}}, r"clip_high must be in \[0, inf\], not -0.1"),
+    "no round of sampling": (
+        {"algorithm": "grpo", "settings": {"sampling_rounds": 0}},
+        r"sampling_rounds must be whole, 1 or more, not 0",
+    ),
+    "a number that is none": ({"algorithm": "ppo", "settings": {"lam": float("nan")}}, r"lam must be in \[0, 1\]"),
+    "a negative rate": ({"optimiser": {"learning_rate": -1e-4}}, r"optimiser.learning_rate: input should be greater"),
     "a fixed length that is not told": (
         {"algorithm": "grpo", "settings": {"aggregation": "seq-mean-token-sum-norm"}},
         r"give settings.horizon=N",
