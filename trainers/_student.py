@@ -3,8 +3,8 @@
     student = build_student("student", "arena/Maze-v0", {"size": 4})
     # arena train bc    --env arena/Maze-v0 --model student … -a "<AGENT>"
 
-Its tokens are the phrases that the game uses, and each of its actions is one token, so a turn is some
-twenty tokens to read and one to write.
+Its tokens are the phrases that the game uses, and each of its actions is one token unless told otherwise, so
+a turn is some twenty tokens to read and one to write.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def build_student(
     layers: int = 2,
     vocabulary: int = 1000,
     context: int = 256,
+    answer: int = 1,
     seed: int = 0,
 ) -> Path:
     """Write a model folder whose tokens are made for a game that has an oracle and lists its legal actions.
@@ -54,12 +55,13 @@ def build_student(
         vocabulary: most tokens,
         context: longest sequence,
         seed: of the weights.
+        answer: most tokens of an action; the agent's max_tokens has to hold them.
 
     Returns:
         The folder.
 
     Raises:
-        UsageError: an action is more than one token, for want of vocabulary.
+        UsageError: an action has more tokens, for want of vocabulary.
     """
     texts, actions = spoken(env, params or {}, episodes)
     built = build_tiny_model(
@@ -73,7 +75,7 @@ def build_student(
         context=context,
         seed=seed,
     )
-    _check_actions(built, actions)
+    _check_actions(built, actions, answer)
     return built
 
 
@@ -101,15 +103,16 @@ def spoken(env: str, params: Mapping[str, Any], episodes: int) -> tuple[list[str
     return texts, list(actions)
 
 
-def _check_actions(folder: Path, actions: list[str]) -> None:
+def _check_actions(folder: Path, actions: list[str], most: int) -> None:
     from arena.agents.models._weights import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
     for action in actions:
         number = len(tokenizer.encode(action, add_special_tokens=False))
-        if number != 1:
+        if number > most:
+            writes = "one" if most == 1 else f"at most {most}"
             raise UsageError(
-                f"The action {action!r} is {number} tokens; a student writes one. Give it more vocabulary."
+                f"The action {action!r} is {number} tokens; a student writes {writes}. Give it more vocabulary."
             )
 
 
