@@ -1,4 +1,6 @@
-"""What a sandbox costs on each back end: until it is ready, and for each command beside the command itself."""
+"""What a sandbox costs on each back end: until it is ready, and for each command beside the command itself and beside
+a process started afresh in the container (`docker exec`) or in new namespaces (`bwrap`).
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,14 @@ from dataclasses import replace
 from statistics import median
 
 from arena.core.errors import MissingPrerequisite
-from arena.sandboxes import Bubblewrap, Docker, Pool, Sandbox, SandboxSpec
+from arena.sandboxes import Bubblewrap, Docker, Pool, Sandbox, SandboxSpec, _docker_engine
 from benchmarks._report import Figure, Report
 
 COMMANDS = 300
 SANDBOXES = 20
 POOLED = 6
+FRESH = 20
+AFRESH = {"bubblewrap": "bwrap anew", "docker": "docker exec"}
 TARGET_MS = 1.0
 TARGET_READY_MS = 100.0
 TARGET_POOL_MS = 50.0
@@ -37,6 +41,15 @@ async def in_turns(*works: Callable[[], Awaitable[object]]) -> list[list[float]]
     """Milliseconds of each, taken in turns so that a busy minute hits all alike."""
     rounds = [[await clock(work) for work in works] for _ in range(COMMANDS)]
     return [list(times) for times in zip(*rounds, strict=True)]
+
+
+def fresh(sandbox: Sandbox) -> None:
+    """`true` as it would be run without a shell that stays."""
+    if isinstance(sandbox, Docker):
+        api = _docker_engine.client()
+        api.exec_start(api.exec_create(sandbox.container, ["/bin/true"])["Id"])
+    else:
+        subprocess.run(["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "/bin/true"], check=True)
 
 
 async def measured(back_end: type[Sandbox]) -> list[Figure]:
@@ -62,6 +75,7 @@ async def measured(back_end: type[Sandbox]) -> list[Figure]:
             lambda: sandbox.exec(["/bin/true"]),
             lambda: bare(["/bin/true"]),
         )
+        afresh = [await clock(lambda: asyncio.to_thread(fresh, sandbox)) for _ in range(FRESH)]
         taken = [time.perf_counter()]
         snapshot = await sandbox.snapshot()
         taken.append(time.perf_counter())
@@ -74,7 +88,7 @@ async def measured(back_end: type[Sandbox]) -> list[Figure]:
         Figure("sandbox ready", median(ready), "ms", target=alone_target),
         Figure("sandbox ready, from the pool", median(pooled), "ms", target=TARGET_POOL_MS),
         Figure("shell, a builtin (no time of its own)", median(builtin), "ms", target=TARGET_MS),
-        Figure("shell, /bin/true", median(program), "ms", peer="subprocess.run", theirs=own),
+        Figure("shell, /bin/true", median(program), "ms", peer=AFRESH[back_end.kind], theirs=median(afresh)),
         Figure("shell, /bin/true, above subprocess.run", median(program) - own, "ms", target=TARGET_MS),
         Figure("exec, /bin/true", median(alone), "ms", peer="subprocess.run", theirs=own),
         Figure("snapshot of empty folders", (taken[1] - taken[0]) * 1000, "ms"),

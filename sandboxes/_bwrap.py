@@ -22,7 +22,7 @@ from arena.sandboxes import _seccomp
 from arena.sandboxes._channels import Messages
 from arena.sandboxes._dialogue import READY, Dialogue
 
-START_SECONDS, END_SECONDS = 30.0, 15.0
+START_SECONDS, END_SECONDS = 60.0, 60.0
 """How long a sandbox may take to answer, and to end what it was told to end."""
 FIRST_USER = 1_700_000_000
 """When Arena runs as root, sandboxes run as users from here up, which own nothing on any machine."""
@@ -191,7 +191,7 @@ class Bwrap:
         with contextlib.suppress(OSError):
             space = _space(Path(f"/proc/{self.child}"))
             sent: set[int] = set()
-            while True:
+            while space:
                 found = {int(path.name) for path in Path("/proc").glob("[0-9]*") if _space(path) == space}
                 if found <= sent:
                     return

@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 import os
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from arena.core.errors import UsageError
+from arena.core.errors import SandboxUnavailable, UsageError
 
 INSIDE = "/run/arena"
 """Where the control folder appears in the sandbox."""
@@ -51,6 +52,19 @@ class ControlFolder:
                 os.close(file)
         return f"{INSIDE}/{name}"
 
+    def put_unreadable(self, name: str, program: Path) -> str:
+        """Make a copy of a program that can be run and not be read; returns its path inside.
+
+        The kernel lets nobody without further rights look into a process that runs such a program, or use its files.
+        """
+        copy = self.path / name
+        try:
+            shutil.copyfile(program, copy)
+        except OSError as error:
+            raise SandboxUnavailable(f"The sandbox's image has no bash that can be read: {error}") from error
+        copy.chmod(0o111)
+        return f"{INSIDE}/{name}"
+
     def pipe_out(self, name: str) -> int:
         """Make a named pipe and open the host's end for reading."""
         self._make_pipe(name, 0o622)
@@ -60,6 +74,15 @@ class ControlFolder:
         """Make a named pipe and open the host's end for writing (both ways: there is no reader yet)."""
         self._make_pipe(name, 0o644)
         return os.open(f"{self._place}/{name}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def open_out(self, name: str) -> int:
+        """Open the writers' end of a pipe that `pipe_out` made."""
+        return os.open(f"{self._place}/{name}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def open(self, name: str) -> int:
+        """Make an empty file, to be written anew again and again; returns the host's end."""
+        self.put(name, b"")
+        return os.open(f"{self._place}/{name}", os.O_WRONLY | os.O_CLOEXEC)
 
     def _make_pipe(self, name: str, mode: int) -> None:
         path = f"{self._place}/{name}"
@@ -100,6 +123,11 @@ class Capture:
         self._output = output
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(file, self._read)
+
+    def begin(self, limit: int, output: BinaryIO | None = None) -> None:
+        """What is read from now on is another command's: keep so much of it."""
+        self.truncated = False
+        self._kept, self._room, self._output = [], limit, output
 
     def finish(self) -> bytes:
         """What was written up to now."""

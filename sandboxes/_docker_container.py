@@ -14,6 +14,9 @@ from arena.sandboxes.spec import SandboxSpec
 
 SPARE_PROCESSES = 8
 """Room above the spec's limit, for the supervisor and what starts and ends commands."""
+SUPERVISORS = 65_533
+"""The group that the supervisor alone is in. It is of the same user as the commands, whom it could not end otherwise;
+but without its group nobody may look into it, use its files or change its limits."""
 WORLD = ("/tmp", "/var/tmp")
 MASKED = (
     *(f"/proc/{name}" for name in (*_root.MASKED, "interrupts", "latency_stats", "timer_stats")),
@@ -85,7 +88,7 @@ def arguments(api: Any, spec: SandboxSpec, *, image: str, holder: str) -> dict[s
         "labels": labels(holder),
         "stdin_open": True,
         "networking_config": _networking(api, spec),
-        "user": user(spec.user, spec),
+        "user": f"{_root.user_id(spec.user)}:{SUPERVISORS}",
         "working_dir": spec.folders[0],
     }
 

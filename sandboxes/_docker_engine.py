@@ -70,7 +70,14 @@ def errors_of_ours(doing: str) -> Iterator[None]:
 
     try:
         yield
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+    except docker.errors.DockerException as error:
+        raise SandboxUnavailable(f"The sandbox could not be {doing}: {_words(error)}") from error
+    except requests.RequestException as error:
+        where = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+        raise SandboxUnavailable(
+            f"The sandbox could not be {doing}: the Docker engine at {where} does not answer ({error})."
+        ) from error
+    except OSError as error:
         raise SandboxUnavailable(f"The sandbox could not be {doing}: {_words(error)}") from error
 
 
@@ -103,6 +110,22 @@ async def call(
             if undo and answers:
                 undo(answers.pop())
             raise
+
+
+def check_runtime(api: Any, name: str) -> None:
+    """See that the engine has a runtime of this name.
+
+    Raises:
+        MissingPrerequisite: it has not; says how to add gVisor's.
+    """
+    known = api.info().get("Runtimes") or {}
+    if name in known:
+        return
+    install = "ask whoever runs the engine for it"
+    if name == "runsc":
+        setting = '{"runtimes": {"runsc": {"path": "/usr/bin/runsc"}}}'
+        install = f"apt-get install runsc, {setting} in /etc/docker/daemon.json, and restart the engine"
+    raise MissingPrerequisite(f"The Docker engine has no runtime {name!r}, only {', '.join(sorted(known))}.", install)
 
 
 def missing(error: BaseException | None) -> bool:

@@ -38,7 +38,7 @@ exec {redirections} 3>&-
 )
 code=$?
 printf '\\0{mark}\\0' >&3
-printf '\\0{mark}\\0e\\0%s\\0\\0' "$code"
+printf '\\0{mark}\\0e\\0%s\\0\\0\\0' "$code"
 """
 
 
@@ -61,12 +61,12 @@ class ContainerJob:
         loop = asyncio.get_running_loop()
         self.pid: asyncio.Future[int] = loop.create_future()
         self.ended: asyncio.Future[int | None] = loop.create_future()
-        self.mark = f"m{secrets.token_hex(12)}"  # no digit: it follows a `\\0` in a format
+        self.mark = f"m{secrets.token_hex(8)}"  # no digit: it follows a `\\0` in a format
         self.said = b""
         """What came instead of a process number: the engine's own words."""
         self.on_report: Callable[[bytes], None] = lambda text: None
-        """Gets the two texts of each report on a command of the shell: its exit code, and the state."""
-        self._out = Marked(self.mark.encode(), 3, self._heard_out, MESSAGE_LIMIT)
+        """Gets the three texts of each report on a command of the shell: its exit code, what was seen, the state."""
+        self._out = Marked(self.mark.encode(), 4, self._heard_out, MESSAGE_LIMIT)
         self._error = Marked(self.mark.encode(), 0, self._heard_error, 0)
         self._codes = self._marks = 0
         self._reports: list[bytes] = []

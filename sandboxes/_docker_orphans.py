@@ -61,12 +61,18 @@ def remove_container(api: Any, container: str) -> bool:
     return False
 
 
-def was_out_of_memory(api: Any, container: str) -> bool:
-    """Whether the kernel ended processes of a container for want of memory: what a command in it can bring about."""
-    happened = {"container": container, "event": ["oom"]}
+def ended_from_inside(api: Any, container: str) -> bool:
+    """Whether a command brought a container to its end, and nobody outside: it filled the memory, or crashed process 1.
+
+    That one ends with 0 when its input does, and with 137 when somebody on the engine's machine kills it.
+    """
+    happened = {"container": container, "event": ["oom", "kill", "die"]}
     events = api.events(since=int(time.time()) - 24 * 3600, until=int(time.time()) + 1, filters=happened, decode=True)
     with contextlib.closing(events):
-        return any(True for _ in events)
+        seen = [(event.get("Action"), event.get("Actor", {}).get("Attributes", {}).get("exitCode")) for event in events]
+    actions = {action for action, _ in seen}
+    crashed = any(action == "die" and code not in ("0", "137") for action, code in seen)
+    return "oom" in actions or (crashed and "kill" not in actions)
 
 
 def _orphaned(labels: dict[str, str], dead: set[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 
 from arena.sandboxes._channels import INSIDE, Capture, ControlFolder, Messages, quoted
@@ -35,7 +36,7 @@ class FileJob:
     def close(self) -> None:
         """Stop listening and remove the job's files; a second call does nothing."""
         self._messages.close()
-        self._control.remove(str(self.number), f"{self.number}.end")
+        self._control.remove(str(self.number), f"{self.number}.end", f"{self.number}.program")
 
     def _heard(self, message: bytes | None) -> None:
         if message is None or not message.isdigit():
@@ -57,22 +58,25 @@ def limits(spec: SandboxSpec, memory_of_each: bool) -> str:
     return f"{line} -v {-(-spec.memory // 1024)}" if memory_of_each else line
 
 
-def script(number: int, program: str, redirections: str, limits: str) -> str:
-    """What the supervisor sources: run `program` with the limits, and report its pid and exit code.
+def script(number: int, redirections: str) -> str:
+    """What the supervisor sources: run the job's program, and report its pid and exit code.
 
-    The report comes from a process above the program, through a pipe that the program does not have. Where memory
-    runs out, `oom_score_adj` lets the kernel choose the program and not what stands above it.
+    The report comes from a process above the program, through a pipe that the program does not have. It is as closed
+    to the program as the supervisor is: it has grown out of it, and the program begins with another bash.
     """
     return f"""exec 9>{INSIDE}/{number}.end
 printf '%s\\0' "$BASHPID" >&9
 (
 exec {redirections} 9>&-
-echo 500 >/proc/self/oom_score_adj
-{limits}
-{program}
+exec bash --norc --noprofile {INSIDE}/{number}.program
 )
 printf '%s\\0' "$?" >&9
 """
+
+
+def limited(program: str, limits: str) -> str:
+    """What that bash does. Where memory runs out, the kernel shall choose the program and not what stands above it."""
+    return f"echo 500 >/proc/self/oom_score_adj\n{limits}\n{program}\n"
 
 
 def program(command: Command) -> str:
@@ -95,32 +99,65 @@ def program(command: Command) -> str:
     return "\n".join(lines)
 
 
-class FileStreams:
-    """The input file and output pipes of one command."""
+class OutputPipes:
+    """Two named pipes for what programs write; one command after the other may have them while nobody else does."""
 
-    def __init__(self, control: ControlFolder, number: int, command: Command, lingering: set[Capture]) -> None:
+    def __init__(self, control: ControlFolder, number: int, lingering: set[Capture], lasting: bool = False) -> None:
         self._control = control
         self._lingering = lingering
-        self._names = [f"{number}.out"]
-        self.redirections = f"</dev/null >{INSIDE}/{number}.out"
-        if command.stdin:
-            self._names.append(f"{number}.in")
-            self.redirections = f"<{control.put(self._names[-1], command.stdin)} >{INSIDE}/{number}.out"
-        self._captures = [Capture(control.pipe_out(f"{number}.out"), command.max_output, command.output)]
-        if command.merge:
-            self.redirections += " 2>&1"
-        else:
-            self._names.append(f"{number}.err")
-            self._captures.append(Capture(control.pipe_out(f"{number}.err"), command.max_output))
-            self.redirections += f" 2>{INSIDE}/{number}.err"
+        self._names = [f"{number}.out", f"{number}.err"]
+        self.captures = [Capture(control.pipe_out(name), 0) for name in self._names]
+        # A pipe ends with its last writer: where it shall outlast a command, we are one too.
+        self._held = [control.open_out(name) for name in self._names] if lasting else []
+
+    def begin(self, command: Command) -> str:
+        """What is written from now on is this command's; returns the redirections that lead there."""
+        for capture in self.captures if self._held else ():
+            capture.finish()  # whatever is there nobody waits for any more
+        self.captures[0].begin(command.max_output, command.output)
+        self.captures[1].begin(command.max_output)
+        out, error = (f"{INSIDE}/{name}" for name in self._names)
+        return f">{out} 2>&1" if command.merge else f">{out} 2>{error}"
 
     def result(self, exit_code: int, timed_out: bool) -> ExecResult:
         """What has been written, as the command's result."""
-        texts = [capture.finish() for capture in self._captures]
-        truncated = any(capture.truncated for capture in self._captures)
-        return ExecResult(exit_code, texts[0], texts[1] if len(texts) > 1 else b"", timed_out, truncated=truncated)
+        out, error = (capture.finish() for capture in self.captures)
+        truncated = any(capture.truncated for capture in self.captures)
+        return ExecResult(exit_code, out, error, timed_out, truncated=truncated)
 
     def close(self) -> None:
-        """Remove the files; pipes that a left-over process still holds go to `lingering`."""
+        """Remove them; those that a left-over process still holds go to `lingering`. A second call does nothing."""
+        for file in self._held:
+            os.close(file)
         self._control.remove(*self._names)
-        self._lingering.update(capture for capture in self._captures if capture.linger(self._lingering.discard))
+        self._lingering.update(capture for capture in self.captures if capture.linger(self._lingering.discard))
+        self._held, self._names, self.captures = [], [], []
+
+
+class FileStreams:
+    """The input file and output pipes of one command; `shared` pipes stay open for the next."""
+
+    def __init__(
+        self,
+        control: ControlFolder,
+        number: int,
+        command: Command,
+        lingering: set[Capture],
+        shared: OutputPipes | None = None,
+    ) -> None:
+        self._control = control
+        self._pipes = shared or OutputPipes(control, number, lingering)
+        self._own = [] if shared else [self._pipes]
+        self._names = [f"{number}.in"] if command.stdin else []
+        stdin = control.put(self._names[0], command.stdin) if command.stdin else "/dev/null"
+        self.redirections = f"<{stdin} {self._pipes.begin(command)}"
+
+    def result(self, exit_code: int, timed_out: bool) -> ExecResult:
+        """See `OutputPipes.result`."""
+        return self._pipes.result(exit_code, timed_out)
+
+    def close(self) -> None:
+        """Remove the files."""
+        self._control.remove(*self._names)
+        for pipes in self._own:
+            pipes.close()

@@ -29,6 +29,12 @@ def home(name: str) -> str:
     return "/root" if name == "root" else f"/home/{name}"
 
 
+def bash(root: Path) -> Path:
+    """The bash of a root file system, on the host."""
+    places = [root / folder / "bash" for folder in ("bin", "usr/bin", "usr/local/bin")]
+    return next((place for place in places if place.is_file()), places[0])
+
+
 def etc(spec: SandboxSpec) -> dict[str, str]:
     """The files of /etc that are the sandbox's own."""
     people = ["root:x:0:0:root:/root:/bin/bash", "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin"]

@@ -76,6 +76,18 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "userfaultfd": (323, 282),
     "vhangup": (153, 58),
 }
+SUPERVISOR = 1
+"""The number of the process that ends others: what would starve it is refused, for the kernel asks for no more than
+that its user is the same. {call: (x86-64, arm64)}, its first argument the process."""
+OF_PROCESS = {
+    "prlimit64": (302, 261),
+    "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+}
+OF_KIND = {"ioprio_set": (251, 30, 3), "setpriority": (141, 140, 2)}
+"""Their second argument is the process, unless the first one, a kind, says that it is a user: the last number here."""
 DOCKER_REFUSES = (
     *("_sysctl", "create_module", "get_kernel_syms", "get_mempolicy", "mbind", "nfsservctl", "query_module"),
     *("set_mempolicy", "stime", "sysfs", "uselib", "ustat", "vm86", "vm86old"),
@@ -84,6 +96,7 @@ DOCKER_REFUSES = (
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """machine -> (column of the table, AUDIT_ARCH_…)"""
 SOCKET, SOCKETPAIR, CLONE, IOCTL, CLONE3 = (41, 198), (53, 199), (56, 220), (16, 29), 435
+LOW_HALF = 0xFFFFFFFF
 FOREIGN = 0x40000000
 """Calls from here up are x86-64's second table (x32), with other numbers for the same things."""
 
@@ -104,6 +117,12 @@ def program(machine: str = "") -> bytes | None:
         number = numbers[column]
         if number is not None:
             lines += [(EQUAL, 0, 1, number), (RETURN, 0, 0, refuse)]
+    for numbers in OF_PROCESS.values():
+        lines += [(EQUAL, 0, 4, numbers[column]), (LOAD, 0, 0, FIRST), (EQUAL, 0, 1, SUPERVISOR)]
+        lines += [(RETURN, 0, 0, refuse), (RETURN, 0, 0, ALLOW)]
+    for *by_machine, users in OF_KIND.values():
+        lines += [(EQUAL, 0, 6, by_machine[column]), (LOAD, 0, 0, FIRST), (EQUAL, 2, 0, users)]
+        lines += [(LOAD, 0, 0, SECOND), (EQUAL, 0, 1, SUPERVISOR), (RETURN, 0, 0, refuse), (RETURN, 0, 0, ALLOW)]
     namespaces = NEW_NAMESPACES & ~CLONE_SIGNAL
     lines += [(EQUAL, 0, 4, CLONE[column]), (LOAD, 0, 0, FIRST), (ANY_BIT, 0, 1, namespaces)]
     lines += [(RETURN, 0, 0, refuse), (RETURN, 0, 0, ALLOW)]
@@ -129,6 +148,10 @@ def profile() -> dict[str, Any]:
     rules = [refused(sorted((*REFUSED, *DOCKER_REFUSES))), refused(["clone3"], errno.ENOSYS)]
     for flag in flags:
         rules.append(refused(["clone"], index=0, value=flag, valueTwo=flag, op="SCMP_CMP_MASKED_EQ"))
+    numbers = [(name, 0, SUPERVISOR) for name in OF_PROCESS]
+    numbers += [one for name, kind in OF_KIND.items() for one in ((name, 1, SUPERVISOR), (name, 0, kind[-1]))]
+    for name, place, number in numbers:  # the kernel reads no more than the low half
+        rules.append(refused([name], index=place, value=LOW_HALF, valueTwo=number, op="SCMP_CMP_MASKED_EQ"))
     for request in TERMINAL_INPUT:
         rules.append(refused(["ioctl"], index=1, value=request, op="SCMP_CMP_EQ"))
     for family in between:

@@ -14,14 +14,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from arena.core.errors import SandboxUnavailable
-from arena.sandboxes._jobs import KILLED, NO_ROOM, TIMED_OUT, NoRoom
+from arena.sandboxes._jobs import KILLED, TIMED_OUT, NoRoom
 from arena.sandboxes.interface import Command, Shell
 from arena.sandboxes.results import ExecResult
 
 if TYPE_CHECKING:
-    from arena.sandboxes._supervised import Job, Streams, Supervised
+    from arena.sandboxes._supervised import Job, Look, Streams, Supervised
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 """How long bash may take to start, or to report its state."""
 STATE_SECONDS = 10.0
 """How long bash may take to start from a state."""
@@ -67,6 +67,10 @@ class SupervisedShell(Shell):
     def _disconnect(self) -> None:
         """Forget the bash there was."""
 
+    def seen(self) -> Look | None:
+        """What the last command's report said of the sandbox; None where it did not."""
+        return None
+
     @property
     def jobs(self) -> set[Job]:
         """The bash, while there is one, and what it cannot be without."""
@@ -97,8 +101,8 @@ class SupervisedShell(Shell):
             try:
                 result = await self._run(command, request)
             except NoRoom:
-                return NO_ROOM
-            result = await self._sandbox.after(result, before)
+                return self._sandbox.result_without_room()
+            result = await self._sandbox.after(result, before, self.seen())
         return replace(result, duration=time.perf_counter() - begin)
 
     async def close(self) -> None:
@@ -161,17 +165,28 @@ class SupervisedShell(Shell):
             streams.close()
 
     async def _start(self) -> Job:
-        self._job = job = await self._begin()
-        assert self._settled is not None
-        patience = STATE_SECONDS if self.state else START_SECONDS
-        await asyncio.wait((self._settled, job.ended), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-        if self._settled.done():
-            return job
-        await self.close()
-        if not self.state:
-            raise SandboxUnavailable(f"The sandbox's shell did not start within {START_SECONDS:g} s.")
-        self.state = b""  # what a command left can keep bash from starting: a function called `builtin`, say
-        return await self._start()
+        """What commands left can keep bash from starting: processes that kill it, or a function called `builtin`, say.
+
+        The former are ended, and then the state is given up.
+        """
+        for patience in (STATE_SECONDS, STATE_SECONDS, START_SECONDS):
+            last = patience == START_SECONDS
+            self.state = b"" if last else self.state
+            try:
+                self._job = job = await self._begin()
+            except (SandboxUnavailable, NoRoom):
+                if last:
+                    raise
+            else:
+                assert self._settled is not None
+                await asyncio.wait((self._settled, job.ended), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                if self._settled.done():
+                    return job
+                await self.close()
+            await self._sandbox.sweep()
+        if self._sandbox.ended:
+            raise NoRoom
+        raise SandboxUnavailable(f"The sandbox's shell did not start within {START_SECONDS:g} s.")
 
     def _expect_report(self) -> None:
         loop = asyncio.get_running_loop()

@@ -21,8 +21,8 @@ from arena.sandboxes.interface import Command, Sandbox, Snapshot
 from arena.sandboxes.results import ExecResult
 from arena.sandboxes.spec import SandboxSpec
 
-END_SECONDS = 15.0
-"""How long a sandbox may take to end what it was told to end."""
+END_SECONDS = 60.0
+"""How long a sandbox may take to answer, or to end what it was told to end: long enough for a machine that is busy."""
 FLUSH_SECONDS = 3.0
 """How long the last output of what was ended may take."""
 GROWING = 8
@@ -118,7 +118,7 @@ class Supervised(Sandbox):
         try:
             job, streams = await self.launch(command)
         except NoRoom:
-            return NO_ROOM
+            return self.result_without_room()
         try:
             done, _ = await asyncio.wait((job.ended,), timeout=command.timeout)
             if not done:
@@ -145,8 +145,9 @@ class Supervised(Sandbox):
             return
         if user and user != self.spec.user:
             await self.end_as(user)
-        pids = [other.pid for other in self.jobs]
-        await asyncio.wait(pids, timeout=END_SECONDS)
+        pids = [other.pid for other in self.jobs if not other.ended.done()]
+        if pids:
+            await asyncio.wait(pids, timeout=END_SECONDS)
         if job.pid.done() and await self.ask("kill", job.pid.result(), *self._others(job)) is not None:
             await asyncio.wait((job.ended,), timeout=FLUSH_SECONDS)
             return
@@ -184,12 +185,15 @@ class Supervised(Sandbox):
             await self.sweep()
         return seen.oom_kills
 
-    async def after(self, result: ExecResult, oom_kills_before: int) -> ExecResult:
-        """Complete a result by what happened to the sandbox meanwhile, and make room for the next command."""
+    async def after(self, result: ExecResult, oom_kills_before: int, seen: Look | None = None) -> ExecResult:
+        """Complete a result by what happened to the sandbox meanwhile, and make room for the next command.
+
+        `seen` is what is known already of the moment after the command.
+        """
         if result.exit_code == KILLED:
             await self.ask("ping")  # either it answers, or we have learnt why not
         self.check_open()
-        seen = await self.look()
+        seen = seen or await self.look()
         full = await self._is_full(seen)
         if full:
             await self.sweep()
@@ -199,6 +203,10 @@ class Supervised(Sandbox):
     def result_of_ended(self) -> ExecResult:
         """What any command does in a sandbox that has ended."""
         return ExecResult(KILLED, b"", ENDED)
+
+    def result_without_room(self) -> ExecResult:
+        """What a command does that could not be started."""
+        return self.result_of_ended() if self.ended else NO_ROOM
 
     async def _is_full(self, seen: Look) -> bool:
         """Whether left-over processes take up the room of the next command's."""

@@ -31,7 +31,7 @@ from arena.sandboxes import _bwrap_shell, _cgroups, _files, _held, _jobs, _root,
 from arena.sandboxes._bwrap import Bwrap, check_bwrap, draw_user
 from arena.sandboxes._bwrap_shell import BubblewrapShell
 from arena.sandboxes._channels import Capture, ControlFolder
-from arena.sandboxes._jobs import FileJob, FileStreams
+from arena.sandboxes._jobs import FileJob, FileStreams, OutputPipes
 from arena.sandboxes._supervised import Look, Supervised
 from arena.sandboxes.interface import Command
 from arena.sandboxes.results import Capabilities, Stats
@@ -48,6 +48,8 @@ class Bubblewrap(Supervised):
     def __init__(self, spec: SandboxSpec) -> None:
         super().__init__(spec)
         self.lingering: set[Capture] = set()
+        self.pipes: OutputPipes | None = None
+        """Those that commands of the shell write into."""
         self._numbers = itertools.count(1)
         self._group = _cgroups.Cgroup(0)
         self._folder = _held.HeldFolder("sandbox")
@@ -125,7 +127,7 @@ class Bubblewrap(Supervised):
 
     async def look(self) -> Look:
         """What the host's side of the control group says."""
-        return Look(self._count(), self._group.oom_kills())
+        return Look(self.processes(), self._group.oom_kills())
 
     async def freeze(self, frozen: bool) -> None:
         """By the control group where there is one for that, by signals otherwise."""
@@ -138,7 +140,7 @@ class Bubblewrap(Supervised):
 
     def stats(self) -> Stats:
         """See `Sandbox.stats`."""
-        return Stats(self._count(), *self._group.memory(), self._group.cpu_seconds(), self._snapshots_held())
+        return Stats(self.processes(), *self._group.memory(), self._group.cpu_seconds(), self._snapshots_held())
 
     async def close(self) -> None:
         """See `Sandbox.close`. Snapshots stay: they are released by themselves."""
@@ -150,6 +152,8 @@ class Bubblewrap(Supervised):
             self._shell.drop()
         for job in list(self.jobs):
             self.forget(job)
+        if self.pipes:
+            self.pipes.close()
         for capture in self.lingering:
             capture.close()
         self.lingering.clear()
@@ -176,7 +180,8 @@ class Bubblewrap(Supervised):
         for folder, source in zip(given, self.spec.read_only.values(), strict=True):
             await asyncio.to_thread(_files.copy_readable, Path(source), folder)
         arguments = _root.arguments(self.spec, control, Path(self.spec.image or "/"), given)
-        program = ["bash", "--norc", "--noprofile", supervisor]
+        bash = self.control.put_unreadable("supervisor-bash", _root.bash(Path(self.spec.image or "/")))
+        program = [bash, "--norc", "--noprofile", supervisor]
         await self._bwrap.start(arguments, program, user, self._group.enter)
 
     # What the shell and the commands share.
@@ -190,11 +195,13 @@ class Bubblewrap(Supervised):
         job = FileJob(self.control, number)
         self.jobs.add(job)
         limits = _jobs.limits(self.spec, memory_of_each="memory" not in self._group.folders)
-        self.control.put(str(number), _jobs.script(number, program, redirections, limits))
+        self.control.put(f"{number}.program", _jobs.limited(program, limits))
+        self.control.put(str(number), _jobs.script(number, redirections))
         self._bwrap.send("run", number)
         return job
 
-    def _count(self) -> int:
+    def processes(self) -> int:
+        """How many there are now, threads counted where a control group says it; 0 where nothing does."""
         count = self._group.processes()
         if count is None:
             with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -37,10 +38,12 @@ __all__ = ["Docker"]
 
 START_SECONDS = 60.0
 """How long a container, or a program in it, may take to start."""
+ASK_SECONDS = TIME_TO_LIVE / 24
+"""How often the supervisor is asked at least while commands are run: it ends where nobody speaks to it for long."""
 
 
 class Seen(NamedTuple):
-    """What the supervisor saw."""
+    """What there was in the sandbox at a moment."""
 
     oom_kills: int
     pids: frozenset[int]
@@ -54,7 +57,8 @@ class Docker(Supervised):
     def __init__(self, spec: SandboxSpec) -> None:
         super().__init__(spec)
         self.seen = Seen(0, frozenset())
-        """What the supervisor saw last."""
+        """What was seen last."""
+        self._asked = 0.0
         self._wrappers: set[int] = set()
         """Process numbers of the wrappers of commands: one that has reported its end may need a moment to be gone."""
         self._api = _docker_engine.client()
@@ -196,9 +200,14 @@ class Docker(Supervised):
         self.check_open()
         if answer:
             kills, *words = answer.split()
-            pids = {int(pid) for pid in words if pid.isdigit()}
-            self._wrappers &= pids
-            self.seen = Seen(int(kills), frozenset(pids - self._wrappers))
+            self.note(int(kills), {int(pid) for pid in words if pid.isdigit()})
+            self._asked = time.monotonic()
+        return self.seen
+
+    def note(self, oom_kills: int, pids: set[int]) -> Seen:
+        """Take in what there is in the sandbox now, whoever saw it."""
+        self._wrappers &= pids
+        self.seen = Seen(oom_kills, frozenset(pids - self._wrappers))
         return self.seen
 
     async def look(self) -> Look:
@@ -210,7 +219,7 @@ class Docker(Supervised):
         """See `Supervised.before`; where nothing can have happened since the last look, there is no other."""
         shell = self._shell
         quiet = isinstance(shell, DockerShell) and self.seen.pids == shell.alone and self.jobs == shell.jobs
-        if quiet and not self._dialogue.over:
+        if quiet and not self._dialogue.over and time.monotonic() - self._asked < ASK_SECONDS:
             self.check_open()
             return self.seen.oom_kills
         return await super().before()
@@ -260,6 +269,8 @@ class Docker(Supervised):
 
     async def _bring_up(self) -> None:
         spec, api = self.spec, self._api
+        if spec.runtime:
+            await call("made", _docker_engine.check_runtime, api, spec.runtime)
         image = await call("made", images.find, api, spec.image, spec.pull)
         holder = str(self._folder.path)
         arguments = _docker_container.arguments(api, spec, image=image, holder=holder)
@@ -313,7 +324,7 @@ class Docker(Supervised):
             self._lost = f"its supervisor did not answer within {END_SECONDS:g} s"
             return
         try:
-            self.ended = await call("asked", _docker_orphans.was_out_of_memory, self._api, self.container)
+            self.ended = await call("asked", _docker_orphans.ended_from_inside, self._api, self.container)
         except SandboxUnavailable as error:
             self._lost = f"the Docker engine went away ({error})"
         if not self.ended:

@@ -203,6 +203,16 @@ CALLS = {
     "syslog": (103, 116, "3, None, 0"),
     "reboot": (169, 142, "0, 0, 0, None"),
     "TIOCSTI": (16, 29, "0, 0x5412, b'x'"),
+    "limits of process 1": (302, 261, "1, 0, None, None"),
+    "limits of process 1, in a long number": (302, 261, "ctypes.c_uint64(1 << 32 | 1), 0, None, None"),
+    "processors of process 1": (203, 122, "1, 0, None"),
+    "scheduler of process 1": (144, 119, "1, 0, None"),
+    "scheduling of process 1": (142, 118, "1, None"),
+    "scheduling of process 1, newer": (314, 274, "1, None, 0"),
+    "priority of process 1": (141, 140, "0, 1, 19"),
+    "priority of all the user's processes": (141, 140, "2, 0, 19"),
+    "disk priority of process 1": (251, 30, "1, 1, 0"),
+    "disk priority of all the user's processes": (251, 30, "3, 0, 0"),
 }
 
 
@@ -245,6 +255,32 @@ def test_proc_cannot_be_written(box, file):
     assert box.exec(f"echo x >/proc/{file}").exit_code != 0 or file == "1/mem"
     assert Path("/proc/sys/kernel/core_pattern").read_text() == before
     assert box.exec("echo fine").text == "fine\n"
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "timeout 5 cat /proc/1/fd/0",
+        "echo forged >/proc/1/fd/1",
+        "cat /proc/1/environ",
+        "readlink /proc/1/exe /proc/1/cwd",
+        "python3 -c \"open('/proc/1/mem', 'r+b')\"",
+    ],
+)
+def test_the_supervisor_is_out_of_reach(box, attempt):
+    """Who read its orders, or wrote into its memory, would turn a failure into an unscored episode."""
+    done = box.exec(attempt)
+    assert done.exit_code != 0
+    assert "Permission denied" in done.error_text or not done.stdout
+    assert box.exec("true", timeout=5).exit_code == 0
+    assert box.exec("sleep 60", timeout=0.2).timed_out
+
+
+def test_own_limits_and_priority_can_be_lowered(box):
+    """The calls that would starve the supervisor are of use to honest programs."""
+    code = "import os, resource; os.nice(1); os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    limit = "resource.prlimit(os.getpid(), resource.RLIMIT_CORE, (0, 0)); print('fine')"
+    assert python(box, code + limit) == "fine"
 
 
 def test_proc_says_nothing_of_the_machine(box):

@@ -93,14 +93,13 @@ def evaluate(*arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for_containers(folder, number):
+def wait_for_container(folder, program):
     client = ["docker", "--host", f"unix://{folder}/docker.sock", "ps", "-q"]
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if len(subprocess.run(client, capture_output=True, check=False).stdout.split()) >= number:
+    while program.poll() is None:
+        if subprocess.run(client, capture_output=True, check=False).stdout:
             return
         time.sleep(0.1)
-    pytest.fail("the episodes did not begin")
+    pytest.fail(f"the episodes did not begin: {''.join(program.communicate())}")
 
 
 def test_an_evaluation_outlives_its_engine(require, monkeypatch, tmp_path):
@@ -116,12 +115,14 @@ def test_an_evaluation_outlives_its_engine(require, monkeypatch, tmp_path):
         assert engine.available()
         options = ["-n", "3", "-j", "2", "--set", f"params.tasks={tmp_path / 'tasks'}", "-o", str(out)]
         program = evaluate("arena/Terminal-v0", "-a", "oracle", *options)
-        wait_for_containers(folder, 2)
+        wait_for_container(folder, program)
         os.kill(int((folder / "dockerd.pid").read_text()), signal.SIGKILL)
         said = "".join(program.communicate(timeout=200))
         summary = json.loads((out / "summary.json").read_text())
         assert "infrastructure_error" in json.dumps(summary), said
         assert "3 not scored" in said
+        assert "Docker engine" in said
+        assert f"arena eval --resume {out}" in said
 
         assert engine.available()
         program = evaluate("--resume", str(out), "--min-score", "1")

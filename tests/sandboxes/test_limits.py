@@ -86,16 +86,16 @@ def test_nothing_else_can_be_filled(box, place):
 
 
 def test_output_flood(run):
-    done = run("yes | head -c 200M; echo end >&2", max_output=MIB)
+    done = run("yes | head -c 50M; echo end >&2", max_output=MIB)
     assert (done.exit_code, done.truncated) == (0, True)
     assert done.stdout == (b"y\n" * MIB)[:MIB]
     assert done.error_text.endswith("end\n")
 
 
-@pytest.mark.slow
-def test_a_gigabyte_of_output(run):
-    done = run("yes | head -c 1G", max_output=MIB, timeout=120)
+def test_a_gigabyte_of_output(box):
+    done = box.shell().run("yes | head -c 1G", max_output=MIB, timeout=240)
     assert (done.exit_code, done.truncated, len(done.stdout)) == (0, True, MIB)
+    assert box.shell().run("echo fine").text == "fine\n"
 
 
 def test_endless_flood(run):
@@ -133,6 +133,44 @@ def test_background_daemon(run, box):
 def test_nobody_inside_can_kill_the_sandbox(run, suicide):
     """An agent that could break its sandbox for good would turn a failure into an unscored episode."""
     run(suicide)
+
+
+HUNTER = """
+import os, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) not in (1, os.getpid()):
+            try:
+                os.kill(int(name), signal.SIGKILL)
+            except OSError:
+                pass
+"""
+
+
+def test_a_process_that_kills_all_others(back_end):
+    """No command works beside it, and each gets a result, not an error that would leave the episode unscored."""
+    with SyncSandbox(SPEC, back_end) as sandbox:
+        sandbox.write("hunter.py", HUNTER)
+        shell = sandbox.shell()
+        shell.run("kept=1")
+        snapshot = sandbox.snapshot()
+        shell.run("setsid python3 hunter.py >/dev/null 2>&1 & sleep 5", timeout=5)
+        for run in (sandbox.exec, shell.run):
+            assert run("true", timeout=5).exit_code in (0, 124, 137)
+        sandbox.restore(snapshot)
+        snapshot.release()
+        assert sandbox.exec("echo fine").text == "fine\n"
+        assert shell.run("echo $kept").text == "1\n"
+
+
+def test_the_supervisor_as_the_kernel_s_choice(back_end):
+    """Out of memory with process 1 marked as the first to go: a result, whoever it hits."""
+    with SyncSandbox(SPEC, back_end) as sandbox:
+        done = sandbox.exec(f"echo 1000 >/proc/1/oom_score_adj; {EAT}")
+        assert done.exit_code != 0
+        assert not done.stdout
+        assert isinstance(sandbox.exec("true").exit_code, int)
 
 
 def test_binary_and_other_encodings(run):
