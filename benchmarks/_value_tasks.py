@@ -51,7 +51,7 @@ class ValueTask:
 
 
 _MIXED = {"oracle": 0.1, "noisy:epsilon=0.7": 0.5, "random": 0.4}
-_QUESTIONS: dict[str, Any] = {"vocabulary": 3000, "context": 512, "answer": 5}
+_QUESTIONS: dict[str, Any] = {"vocabulary": 3000, "context": 1024, "answer": 5}
 _ASKING = "chat:system=nothing.j2,max_tokens=6"
 
 TASKS = {
@@ -110,8 +110,8 @@ TOLD: dict[str, dict[str, Any]] = {
 }
 """What each is told besides its defaults. `filtered_bc` goes through its 30 % as much oftener as they are fewer, so
 that both clones see about as many turns. `mc` and `ilql` have their conservative term at 1 instead of 0.01: in so few
-steps a head that begins at zero leaves tokens that nobody ever said at zero, which is more than any return below it, and
-the guided policy babbled (maze, mc, seed 0: -45 of 100). ILQL's targets follow ten times as fast as the paper's."""
+steps a head that begins at zero leaves tokens that nobody ever said at zero, which is more than any return below it,
+and the guided policy babbled (maze, mc, seed 0: -45 of 100). ILQL's targets follow ten times as fast as the paper's."""
 
 CANDIDATES = (1, 2, 4, 8)
 """Of best-of-n: the model is that of `bc`, the critic that of `offline_archer`."""
