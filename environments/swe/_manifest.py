@@ -1,6 +1,7 @@
 """What a task is: a package by hash, a bug as edits of its files, and the tests that decide. Only this is committed.
 
-One JSON file per package holds the tests that pass on the original and the tasks; the sources are fetched by hash.
+One JSON file per package holds the tests that pass on the original and, a line each, the tasks, which name their tests
+by their places in that list; the sources are fetched by hash.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["Difficulty", "Edit", "Package", "SweTask", "Wheel", "load", "package
 Difficulty = Literal["one edit", "several edits", "removed body", "removed feature"]
 
 FOLDER = Path(__file__).with_name("manifests")
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,23 @@ def read(path: Path) -> Package:
         if data.pop("format") != FORMAT:
             raise UsageError(f"{path} is of another format than {FORMAT}: make its tasks again.")
         return _package(data)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise UsageError(f"The task manifest {path} cannot be read: {type(error).__name__}: {error}") from error
 
 
 def save(package: Package, path: Path) -> None:
     """Write a manifest; the file is replaced at once or not at all."""
+    place = {test: number for number, test in enumerate(package.test_ids)}
     data = {"format": FORMAT, **asdict(package)}
-    text = json.dumps(data, indent=1, ensure_ascii=False)
+    tests, tasks = data.pop("tests"), data.pop("tasks")
+    for task in tasks:
+        task["fail_to_pass"] = [place[test] for test in task["fail_to_pass"]]
+    lines = [f"{_compact(key)}: {_compact(value)}" for key, value in data.items()]
+    lines.append(
+        '"tests": {\n  ' + ",\n  ".join(f"{_compact(key)}: {_compact(names)}" for key, names in tests.items()) + "\n }"
+    )
+    lines.append('"tasks": [\n  ' + ",\n  ".join(_compact(task) for task in tasks) + "\n ]")
+    text = "{\n " + ",\n ".join(lines) + "\n}"
     partial = path.with_suffix(".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial.write_text(text + "\n", encoding="utf-8")
@@ -155,17 +165,22 @@ def task_named(id: str, folder: Path = FOLDER) -> tuple[Package, SweTask]:
     return known[id]
 
 
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def _package(data: dict[str, Any]) -> Package:
+    tests = {file: tuple(names) for file, names in data.pop("tests").items()}
+    ids = [f"{file}::{name}" for file, names in tests.items() for name in names]
     tasks = tuple(
         SweTask(
             **{
                 **task,
                 "edits": tuple(Edit(**edit) for edit in task["edits"]),
-                "fail_to_pass": tuple(task["fail_to_pass"]),
+                "fail_to_pass": tuple(ids[place] for place in task["fail_to_pass"]),
             }
         )
         for task in data.pop("tasks")
     )
     needs = tuple(Wheel(**wheel) for wheel in data.pop("needs"))
-    tests = {file: tuple(names) for file, names in data.pop("tests").items()}
     return Package(**data, tests=tests, needs=needs, tasks=tasks)
