@@ -84,7 +84,7 @@ class Experience:
         for episodes in _chunks(data.episodes()):
             self._add(episodes, own=False)
         for line in data.damaged:
-            self._training.note(line)
+            self._training.note(f"left out: {line}")
 
     def _add(self, episodes: Sequence[Episode], *, own: bool) -> None:
         table = self._training.table(episodes)

@@ -86,6 +86,8 @@ def train(training: Training, config: Config) -> None:
     """Collect demonstrations, imitate them, log, evaluate, save."""
     data = training.recorded()
     recorded = list(data.episodes()) if data is not None else []
+    for line in data.damaged if data is not None else ():
+        training.note(f"left out: {line}")
     for step in training.steps():
         episodes = training.collect(step, build_agent(config.demonstrator), 1) if data is None else recorded
         chosen = best(episodes, config)

@@ -219,13 +219,18 @@ def test_cloning_keeps_to_both_thresholds(runs):
         bc.best(episodes, bc.Config(threshold=9.0))
 
 
-def test_damaged_records_are_left_out_and_named(runs, tiny_model, tmp_path):
+SMALL = {"critic": "small:hidden=16,layers=1,heads=2"}
+FEW = SMALL | {"critic_updates": 1, "critic_batch": 2, "actor_batch": 2}
+
+
+@pytest.mark.parametrize(("algorithm", "settings"), [("bc", {}), ("mc", SMALL), ("offline_archer", FEW)])
+def test_damaged_records_are_left_out_and_named(runs, tiny_model, tmp_path, algorithm, settings):
     evaluate(ENV, "oracle", tasks=6, out=tmp_path / "hurt")
     shard, row = next((tmp_path / "hurt" / "episodes").iterdir()), open_run(tmp_path / "hurt").rows()[3]
     content = bytearray(shard.read_bytes())
     content[row.offset + row.length // 2] ^= 0xFF
     shard.write_bytes(bytes(content))
-    told = values(tiny_model, {**runs, "oracle": tmp_path / "hurt"}, "mc", steps=1)
+    told = values(tiny_model, {**runs, "oracle": tmp_path / "hurt"}, algorithm, steps=1, settings=settings)
     said = []
     with Training.start(TrainConfig.read(told), tmp_path / "run") as training:
         training.on_notice = said.append
