@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 
 import pytest
 from pages import DOCS
@@ -12,14 +13,16 @@ from arena.agents._build import _options
 from arena.cli._critic import with_critic
 from arena.core.registry import AGENTS
 from arena.core.specs import Spec
+from arena.evaluation.collection import CollectConfig, read_shares
 from arena.evaluation.config import EvalConfig, with_settings
 from arena.trainers._algorithms import ALGORITHMS, algorithm
 from arena.trainers._config import TrainConfig
 from arena.trainers._data import DataOptions
 
-PAGE = (DOCS / "recorded-episodes.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "recorded-episodes.md").read_text(encoding="utf-8").replace("\\\n", " ")
 FLAGS = {"--env": "env", "--model": "model", "--data": "data", "--steps": "steps", "-o": "out"}
-FLAGS |= {"-a": "agent", "-m": "model", "--critic": "critic"}
+FLAGS |= {"-a": "agent", "-m": "model", "--critic": "critic", "-g": "group_size", "-c": "config"}
+COLLECT = {"--agent": "agents", "-a": "agents", "-n": "episodes"}
 
 
 def read(command: str) -> tuple[list[str], dict[str, str], list[str]]:
@@ -40,8 +43,25 @@ def read(command: str) -> tuple[list[str], dict[str, str], list[str]]:
 def test_a_training_on_the_page_is_understood(command):
     """A reader would copy options that do not exist, or do not go together."""
     (name,), flags, settings = read(command)
-    values = {"algorithm": name, "env": flags["env"], "model": flags["model"], "data": {"runs": [flags["data"]]}}
+    given = {word: flags[word] for word in ("env", "model", "agent", "steps", "group_size") if word in flags}
+    values = {**game(flags.get("config")), "algorithm": name, **given, "data": {"runs": [flags["data"]]}}
     TrainConfig.read(with_settings(values, settings))
+
+
+def game(file):
+    """What a file on the page says."""
+    if file is None:
+        return {}
+    return tomllib.loads(re.search(rf'```toml title="{file}"\n(.*?)```', PAGE, re.DOTALL).group(1))
+
+
+@pytest.mark.parametrize("command", re.findall(r"^\$ arena collect (.*)$", PAGE, re.MULTILINE))
+def test_a_collection_on_the_page_is_understood(command):
+    words = shlex.split(command)
+    given = {word: words[words.index(flag) + 1] for flag, word in COLLECT.items() if flag in words}
+    settings = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
+    values = {"target": words[0], "agents": read_shares(given["agents"]), "episodes": int(given["episodes"])}
+    CollectConfig.read(with_settings(values, settings))
 
 
 @pytest.mark.parametrize("command", re.findall(r"^\$ arena eval (.*)$", PAGE, re.MULTILINE))
