@@ -1,0 +1,71 @@
+"""Software engineering from the command line: what each agent gets, and that its episodes come out the same again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+from typed import Shell
+
+from arena.core import registry
+from arena.environments.swe import _manifest
+
+
+@pytest.fixture(autouse=True)
+def prerequisites(require, monkeypatch):
+    require("bwrap")
+    require("swe")
+    monkeypatch.setenv("ARENA_SANDBOX", "bubblewrap")
+
+
+def mean(said) -> float:
+    """The score of a run that is complete."""
+    summary = json.loads(said.out)
+    assert summary["complete"]
+    return summary["overall"]["score"]["mean"]
+
+
+def test_the_oracle_gets_all_of_swe_small_idle_none_and_one_real_repair_exactly_one(arena: Shell):
+    """The suite's promise; and a grade that gave more than the one bug that was repaired would be worth nothing."""
+    names = [task.name for task in registry.suite("swe-small").tasks]
+    task = next(task for task in map(named, names) if len(task.edits) == 1)
+    (edit,) = task.edits
+    repair = f"python3 - <<'END'\np = {edit.file!r}\ns = open(p).read()\nassert s.count({edit.new!r}) == 1\n"
+    repair += f"open(p, 'w').write(s.replace({edit.new!r}, {edit.old!r}))\nEND"
+    (arena.folder / "actions.json").write_text(json.dumps(["git status --short", repair, "submit"]))
+    assert mean(arena("eval", "swe-small", "-a", "oracle", "-j", 2, "--json", "-o", "runs/oracle")) == 1.0
+    assert mean(arena("eval", "swe-small", "-a", "idle", "-j", 2, "--json", "-o", "runs/idle")) == 0.0
+    one = mean(arena("eval", "swe-small", "-a", "scripted:actions=actions.json", "-j", 2, "--json", "-o", "runs/one"))
+    assert one == 1 / len(names)
+
+
+def named(name):
+    """The task of a name."""
+    return _manifest.task_named(name)[1]
+
+
+LOOKS = [
+    "date; date -R; date +%H:%M",
+    "ls -la",
+    "mktemp; mktemp -d",
+    "sleep 0.01 & wait",
+    "python3 -m pytest -q --durations=3",
+    "python3 -c 'print(object())'",
+    "git log -1; git status",
+    "cd / && pwd",
+]
+"""Commands, most of which say something else each time."""
+
+
+@pytest.mark.parametrize("env", ["arena/Swe-v0", "arena/Terminal-v0"])
+def test_episodes_come_out_the_same_again(arena: Shell, env):
+    """Times, process numbers and temporary names may differ, and nothing else."""
+    task = registry.suite("swe-small" if "Swe" in env else "terminal-small").tasks[0].name
+    actions = [look for look in LOOKS if "Swe" in env or not look.startswith(("git", "python3 -m"))]
+    (arena.folder / "actions.json").write_text(json.dumps([*actions, f"echo {shlex.quote(task)}", "submit"]))
+    suite = f'name = "one"\n[[tasks]]\nenv = "{env}"\nseeds = [{2**31}]\nnames = ["{task}"]\n'
+    (arena.folder / "one.toml").write_text(suite)
+    arena("eval", "one.toml", "-a", "scripted:actions=actions.json", "-o", "runs/a")
+    said = arena("replay", "runs/a", "--execute")
+    assert said.code == 0, said.out + said.err
