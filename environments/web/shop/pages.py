@@ -37,7 +37,8 @@ class ShopPages(WebEnv):
     oracle_from: Literal["anywhere", "start"] = "anywhere"
 
     def __init__(self, products: int = 1200, catalogue_seed: int = 0, screenshot: bool = False) -> None:
-        super().__init__(sight=Sight(screenshot=screenshot))
+        # The pages have no scripts and keep nothing in the browser, so that an episode can begin in those of another.
+        super().__init__(sight=Sight(screenshot=screenshot), reuse="arena/ShopPages-v0")
         self._products = catalogue(catalogue_seed, products)
         self._search = search_of(catalogue_seed, products)
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
+from html import escape
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 from rotation import rotating
 
 from arena.core.seeds import EVAL_SEEDS
-from arena.environments.web.shop.pages import ShopPages
+from arena.environments.web._env import ORIGIN
+from arena.environments.web._serving import Request
+from arena.environments.web.shop._visit import Visit
+from arena.environments.web.shop.pages import ShopPages, _site
 from arena.environments.web.shop.text import Shop
 
 
@@ -52,30 +58,82 @@ async def on_the_page(env: ShopPages, action: str) -> tuple[float, bool]:
     raise AssertionError(f"{what} is nowhere on the page")
 
 
-def test_text_and_pages_agree_on_what_choices_are_worth(require):
-    """200 episodes: the same wishes, the same results, the same rewards."""
+EPISODES = range(200)
+
+
+def script_of(text: Shop, number: int) -> list[str]:
+    """What a customer does in one of the episodes, of which the text environment is then at the beginning."""
+    text.reset(seed=EVAL_SEEDS + number)
+    script = choices(text, np.random.default_rng(number), 10)
+    text.reset(seed=EVAL_SEEDS + number)
+    return script
+
+
+class Clerk:
+    """Sends the forms of the pages as a browser would, and sees nothing but what they say."""
+
+    def __init__(self, pages: ShopPages) -> None:
+        self._site = _site(pages.visit)
+        self._show(f"{ORIGIN}/")
+
+    def act(self, action: str) -> None:
+        verb, _, what = action.removesuffix("]").partition("[")
+        if verb == "search":
+            assert 'name="keywords"' in self._html
+            return self._send("/search", {"keywords": what})
+        assert f'name="what" value="{escape(what)}"' in self._html, f"{what} is nowhere on the page"
+        return self._send("/click", {"what": what})
+
+    def _send(self, path: str, fields: dict[str, str]) -> None:
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        answer = self._site(Request("POST", f"{ORIGIN}{path}", headers, urlencode(fields).encode()))
+        assert answer.status == 303
+        self._show(f"{ORIGIN}{answer.headers['location']}")
+
+    def _show(self, url: str) -> None:
+        self._html = str(self._site(Request("GET", url, {}, b"")).body)
+
+
+def test_text_and_pages_agree_on_what_choices_are_worth():
+    """200 episodes: the same results, the same rewards, by the forms of the pages."""
+    text, pages, rewards = Shop(mode="url"), ShopPages(), []
+    for number in EPISODES:
+        script = script_of(text, number)
+        pages.visit = Visit(pages._search, text.state.place.goal)
+        clerk = Clerk(pages)
+        for action in script:
+            _, expected, done, _, _ = text.step(action)
+            clerk.act(action)
+            verdict = asyncio.run(pages.judge())
+            assert (verdict.earned, verdict.done) == (expected, done)
+            assert pages.visit.state == text.state.place, "the page shows another place than the text"
+        if done:
+            rewards.append(expected)
+    assert len(rewards) > 100
+    assert len(set(rewards)) > 5, "all purchases were worth the same, so nothing was compared"
+
+
+def test_text_and_browser_agree_on_what_choices_are_worth(require):
+    """The same episodes on the pages that a browser shows: the same wishes, results and rewards."""
     require("chromium")
 
-    async def play() -> list[tuple[float, float]]:
+    async def play(numbers: Iterator[int]) -> None:
         text, pages = Shop(mode="url"), ShopPages()
-        found = []
-        for number in rotating(range(200)):
-            text.reset(seed=EVAL_SEEDS + number)
-            script = choices(text, np.random.default_rng(number), 10)
-            text.reset(seed=EVAL_SEEDS + number)
+        for number in numbers:
+            script = script_of(text, number)
             await pages.reset(seed=EVAL_SEEDS + number)
             assert pages.visit.state.goal == text.state.place.goal
             for action in script:
                 _, expected, done, _, _ = text.step(action)
                 assert await on_the_page(pages, action) == (expected, done)
                 assert pages.visit.state == text.state.place, "the page shows another place than the text"
-            if done:
-                found.append((expected, number))
         await pages.close()
-        return found
 
-    bought = asyncio.run(play())
-    assert len({reward for reward, _ in bought}) > 2, "all purchases were worth the same, so nothing was compared"
+    async def together() -> None:
+        numbers = iter(rotating(EPISODES))
+        await asyncio.gather(*(play(numbers) for _ in range(2)))
+
+    asyncio.run(together())
 
 
 def test_a_page_that_is_out_of_date_buys_nothing(require):
