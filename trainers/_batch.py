@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.core.errors import UsageError
+from arena.trainers._episodes import by_player
 from arena.trainers._table import DEMONSTRATOR, ENVIRONMENT, POLICY, PRODUCERS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from arena.core.episode import Episode, Turn
+    from arena.core.episode import Episode
     from arena.trainers._table import TurnTable
 
 _MOST_WASTE = 0.08
@@ -80,7 +81,7 @@ def rows_of(episodes: Iterable[Episode]) -> list[Row]:
     place = 0
     for number, episode in enumerate(episodes):
         written = [(call.prompt_ids, call.token_ids) for call in episode.calls]
-        for turns in _by_player(episode):
+        for turns in by_player(episode).values():
             writer = RowWriter(number)
             for turn in turns:
                 for call in turn.calls:
@@ -186,13 +187,6 @@ class RowWriter:
         )
         self._done.append(row)
         self._begin(self._last)
-
-
-def _by_player(episode: Episode) -> list[list[Turn]]:
-    found: dict[str, list[Turn]] = {}
-    for turn in episode.turns:
-        found.setdefault(turn.player, []).append(turn)
-    return list(found.values())
 
 
 @dataclass(frozen=True, eq=False)

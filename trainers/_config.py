@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -135,6 +136,7 @@ class TrainConfig(BaseModel):
         except ValidationError as error:
             wrong = "; ".join(_in_words(e["type"], [str(part) for part in e["loc"]], e["msg"]) for e in error.errors())
             raise UsageError(f"The training cannot be configured like this: {wrong}.") from None
+        config = config._placed()
         read_settings(config.algorithm, config.settings)
         if algorithm(config.algorithm).groups and config.group_size < 2:
             raise UsageError(
@@ -145,6 +147,13 @@ class TrainConfig(BaseModel):
             raise UsageError(f"A step has tasks={config.tasks} different tasks; train_tasks={config.train_tasks}.")
         config._check_combinations()
         return config
+
+    def _placed(self) -> TrainConfig:
+        """With the whole paths of what lies on this machine, so that a run goes on from any working folder."""
+        runs = tuple(_whole(run) for run in self.data.runs)
+        env = _whole(self.env) if self.env.endswith(".toml") else self.env
+        data = self.data.model_copy(update={"runs": runs})
+        return self.model_copy(update={"env": env, "model": _whole(self.model), "data": data})
 
     def _check_combinations(self) -> None:
         """Refuse options that would do nothing.
@@ -225,6 +234,12 @@ class TrainConfig(BaseModel):
         asked = [name for name, wanted in useless.items() if wanted]
         if asked:
             raise UsageError(f"{self.algorithm} plays no episodes, so {' and '.join(asked)} would do nothing.")
+
+
+def _whole(path: str) -> str:
+    """The whole path of something that is there; anything else as it is, such as a name on a hub."""
+    found = Path(path).expanduser()
+    return str(found.absolute()) if path and found.exists() else path
 
 
 def _in_words(kind: str, place: list[str], message: str) -> str:

@@ -33,13 +33,21 @@ MALFORMED = "malformed reply"
 """How an agent's note on a reply without an action begins."""
 
 
+def by_player(episode: Episode) -> dict[str, list[Turn]]:
+    """Each player's turns; the players in the order of their first turn."""
+    found: dict[str, list[Turn]] = {}
+    for turn in episode.turns:
+        found.setdefault(turn.player, []).append(turn)
+    return found
+
+
 def columns(episodes: Iterable[Episode], group_by: GroupBy) -> dict[str, Any]:
     """All columns of the table."""
     rows: list[dict[str, Any]] = []
     producers: list[int] = []
     logprobs: list[float] = []
     for number, episode in enumerate(episodes):
-        for player_number, (player, turns) in enumerate(_by_player(episode).items()):
+        for player_number, (player, turns) in enumerate(by_player(episode).items()):
             rewards = _rewards(episode, player, turns)
             for turn, earned in zip(turns, rewards, strict=True):
                 made, likely, sampled = _tokens(turn)
@@ -82,7 +90,7 @@ def columns(episodes: Iterable[Episode], group_by: GroupBy) -> dict[str, Any]:
 
 def observation_texts(episodes: Iterable[Episode]) -> list[str]:
     """The text each row of the table acted on, in the table's order: what similarity grouping compares."""
-    return [turn.text for episode in episodes for turns in _by_player(episode).values() for turn in turns]
+    return [turn.text for episode in episodes for turns in by_player(episode).values() for turn in turns]
 
 
 def malformed_replies(episodes: Iterable[Episode]) -> list[bool]:
@@ -90,17 +98,9 @@ def malformed_replies(episodes: Iterable[Episode]) -> list[bool]:
     return [
         any(call.role == "rejected" for call in turn.calls) or any(note.startswith(MALFORMED) for note in turn.notes)
         for episode in episodes
-        for turns in _by_player(episode).values()
+        for turns in by_player(episode).values()
         for turn in turns
     ]
-
-
-def _by_player(episode: Episode) -> dict[str, list[Turn]]:
-    """Each player's turns; the players in the order of their first turn."""
-    found: dict[str, list[Turn]] = {}
-    for turn in episode.turns:
-        found.setdefault(turn.player, []).append(turn)
-    return found
 
 
 def _rewards(episode: Episode, player: str, turns: list[Turn]) -> list[float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.agents import build as build_agent
-from arena.evaluation.config import versions
+from arena.evaluation.config import run_folder, versions
 from arena.records import RunWriter, create_run, resume_run
 from arena.rollout import RecordedModel
 from arena.trainers import _checkpoint
@@ -15,7 +15,7 @@ from arena.trainers._algorithms import parts_of
 from arena.trainers._config import TrainConfig
 from arena.trainers._policy import Policy
 from arena.trainers._ranks import Ranks
-from arena.trainers._start import prepared, read_run, resolved, run_folder, shared_writer
+from arena.trainers._start import prepared, read_run, resolved, shared_writer
 from arena.trainers._tasks import environments, training_tasks
 
 
@@ -46,7 +46,7 @@ def open_new(config: TrainConfig, out: str | Path | None, ranks: Ranks) -> Opene
     """
     with ranks.together():
         policy, parts, pool = prepared(config, ranks)
-        folder = run_folder(config, out)
+        folder = run_folder(out, config.env, before=config.algorithm)
         _checkpoint.check_room(folder, policy)
         agent = build_agent(config.agent, RecordedModel(policy.model))
         described = resolved(config, agent, policy, environments(pool))

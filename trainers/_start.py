@@ -81,14 +81,6 @@ def prepared(config: TrainConfig, ranks: Ranks) -> tuple[Policy, dict[str, Part]
     return policy, parts_of(config, policy), pool
 
 
-def run_folder(config: TrainConfig, out: str | Path | None) -> Path:
-    """The folder asked for, else one named by time, algorithm and environment."""
-    if out is not None:
-        return Path(out)
-    name = config.env.rpartition("/")[2].removesuffix(".toml")
-    return Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{config.algorithm}-{name}"
-
-
 def read_run(path: Path) -> tuple[dict[str, Any], TrainConfig]:
     """A run's `run.toml`, and what its training was told.
 
@@ -129,4 +121,4 @@ def resolved(config: TrainConfig, agent: Agent, policy: Policy, envs: tuple[str,
     }
 
 
-__all__ = ["prepared", "read_run", "resolved", "run_folder", "sampling_temperature", "shared_writer"]
+__all__ = ["prepared", "read_run", "resolved", "sampling_temperature", "shared_writer"]

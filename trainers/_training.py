@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,11 @@ import numpy as np
 from arena.agents import build as build_agent
 from arena.core.errors import ArenaError
 from arena.records import RunWriter
-from arena.rollout import Job, RecordedModel
+from arena.rollout import RecordedModel
 from arena.trainers import _checkpoint
 from arena.trainers._algorithms import algorithm, read_settings
 from arena.trainers._batch import Row, scored_rows
-from arena.trainers._collect import Collected, Informative, check_logprobs, collect_groups, play
+from arena.trainers._collect import Collected, Informative, check_logprobs
 from arena.trainers._config import TrainConfig
 from arena.trainers._critic import Fitting
 from arena.trainers._data import Data, read_data
@@ -45,8 +45,8 @@ from arena.trainers._policy import Policy
 from arena.trainers._ranks import RankLost, Ranks
 from arena.trainers._reference import Reference
 from arena.trainers._remote import open_sampler
+from arena.trainers._rollouts import Rollouts
 from arena.trainers._shaping import shaped
-from arena.trainers._shares import play_in_shares
 from arena.trainers._start import sampling_temperature
 from arena.trainers._table import TurnTable
 from arena.trainers._tasks import TaskStream, environments, training_tasks
@@ -94,11 +94,14 @@ class Training:
         self.ranks = policy.ranks
         self.ranks.resume = f"The last checkpoint stands; go on with: arena train --resume {self.folder}"
         self.metrics = MetricsFile(self.folder, until=done, writes=self.ranks.first)
-        self._tasks = TaskStream(training_tasks(config), config.curriculum, config.seed)
+        pool = training_tasks(config)
+        self._envs = environments(pool)
+        self._tasks = TaskStream(pool, config.curriculum, config.seed)
         self._sampler = open_sampler(config, policy, self.folder, writer, self._tasks.state)
         self.agent = self.make_agent(RecordedModel(self._sampler.model))
         self.temperature = sampling_temperature(self.agent, policy, config.algorithm)
         self._writer = writer
+        self._rollouts = Rollouts(config, self._tasks, writer, self.ranks, self._sampler.cancellable, self._show)
         adapters = bool(config.policy.lora_rank)
         self._optimiser = Optimiser(policy.parameters(), config.optimiser, adapters=adapters, ranks=self.ranks)
         self._smoothing = Smoothing(config.smoothing, config.steps)
@@ -169,8 +172,7 @@ class Training:
 
     def recorded(self) -> Data | None:
         """The recorded episodes that `data` names, None where it names no runs; says what each filter left."""
-        envs = environments(training_tasks(self.config))
-        return read_data(self.config.data, envs, self.note) if self.config.data.runs else None
+        return read_data(self.config.data, self._envs, self.note) if self.config.data.runs else None
 
     def steps(self) -> Iterator[int]:
         """The numbers of the steps that are left, from 1; evaluates before the first and saves the model at the end."""
@@ -211,14 +213,7 @@ class Training:
         size, player = group_size or self.config.group_size, agent or self.agent
 
         def gather(step: int, writer: Writer) -> Collected:
-            return collect_groups(
-                lambda missing, used: self._tasks.take(missing, step, used),
-                lambda tasks: self._play(player, [Job(t, r, step) for t in tasks for r in range(size)], writer),
-                wanted=self.config.tasks,
-                least=2 if algorithm(self.config.algorithm).groups else 1,
-                informative=informative,
-                rounds=rounds,
-            )
+            return self._rollouts.groups(step, writer, player, size=size, informative=informative, rounds=rounds)
 
         with self.timed("sample"), self._saved_if_it_fails(step):
             collected = self._sampler.gather(step, gather)
@@ -351,15 +346,6 @@ class Training:
         state = _checkpoint.State(self.done, f"step-{self.done}", self._offsets, loop)
         _checkpoint.save_checkpoint(self.folder, state, self.policy, self._optimiser, self.parts)
         self._saved = self.done
-
-    def _play(self, agent: Agent, jobs: Sequence[Job], writer: Writer) -> tuple[list[Episode], int]:
-        def work(share: Sequence[Job]) -> Coroutine[Any, Any, tuple[list[Episode], int]]:
-            now, seed, most = writer is self._writer, self.config.seed, self.config.concurrency
-            told = (lambda finished: self._show(f"playing {finished}/{len(share)}")) if now else None
-            playing = play(agent, share, seed=seed, concurrency=most, writer=writer, on_episode=told)
-            return self._sampler.cancellable(playing)
-
-        return play_in_shares(self.ranks, jobs, work)
 
     @contextlib.contextmanager
     def _saved_if_it_fails(self, step: int) -> Iterator[None]:

@@ -8,8 +8,10 @@ a forward pass and teach next to nothing.
 
 Bias: with `least_advantage = 0` none, as RLOO; what is dropped is at most that much per rollout.
 
-Deviations: a group of one gives 0. `ratio="trajectory"` is the paper's variant with one ratio per
-rollout; give each rollout as one sequence.
+Deviations: a group of one gives 0. A sequence of `loss` is a training row. With the whole conversation in
+context (no `window`, and a template that keeps its prefix) a rollout is one row, and the means are the paper's;
+with a window each turn is a row, so `seq-mean-token-mean` weighs turns alike and long rollouts more, and
+`ratio="trajectory"`, the paper's variant with one ratio per rollout, has one per turn.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class Config(Options):
     clip: float = 0.1
     """The ratio is clipped to [1 / (1 + clip), 1 + clip]."""
     ratio: Literal["token", "trajectory"] = "token"
-    """Whether each token has its own ratio, or a sequence has one."""
+    """Whether each token has its own ratio, or a sequence (a training row) has one."""
     aggregation: Aggregation = "seq-mean-token-mean"
     """How tokens become one loss."""
 

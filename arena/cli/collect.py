@@ -16,7 +16,6 @@ from arena.core.errors import UsageError
 
 if TYPE_CHECKING:
     from arena.evaluation.collection import CollectConfig, Collection
-    from arena.evaluation.statistics import Estimate
 
 SUMMARY = "Record episodes of a stated mixed quality, to learn from."
 EXAMPLES = (
@@ -125,13 +124,15 @@ def _report(collection: Collection, target: str) -> None:
     """How good the episodes of each agent are, and what to type next."""
     from rich.table import Table
 
+    from arena.evaluation.report import interval
+
     folder = collection.folder
     table = Table(title=f"{target}, train tasks", title_justify="left")
     for name in ("agent", "episodes", "success, 95 %", "return, 95 %", "turns"):
         table.add_column(name, justify="left" if name == "agent" else "right")
     for one in collection.qualities:
         table.add_row(
-            one.agent, f"{one.scored}/{one.asked}", _interval(one.success), _interval(one.reward), str(one.turns)
+            one.agent, f"{one.scored}/{one.asked}", interval(one.success), interval(one.reward), str(one.turns)
         )
     show(table)
     say()
@@ -140,11 +141,3 @@ def _report(collection: Collection, target: str) -> None:
         return
     learning = f"arena train bc --env {target} --data {folder} --model FOLDER"
     pairs({"learn from it": learning, "read it": f"arena replay {folder}"})
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.n == 0 or estimate.mean != estimate.mean:
-        return "–"
-    if estimate.low != estimate.low:
-        return f"{estimate.mean:.3f}"
-    return f"{estimate.mean:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

@@ -19,7 +19,7 @@ from arena.core.agent import Agent
 from arena.core.errors import UsageError
 from arena.core.seeds import Split, derive
 from arena.core.task import Suite
-from arena.evaluation.config import PlayConfig, versions
+from arena.evaluation.config import PlayConfig, run_folder, versions
 from arena.evaluation.evaluate import COMPARED, left
 from arena.evaluation.players import model_identity
 from arena.evaluation.progress import Progress
@@ -151,7 +151,10 @@ async def collect_async(
         others = {player: build_agent(spec, model) for player, spec in config.players.items()}
         identity = {} if model is None else {"model": model_identity(model)}
         resolved = _resolved(config, suite, agents, identity)
-        writer = resume_run(Path(resume), resolved, COMPARED) if resume else create_run(_folder(config, out), resolved)
+        if resume:
+            writer = resume_run(Path(resume), resolved, COMPARED)
+        else:
+            writer = create_run(run_folder(out, config.target, before="collect"), resolved)
         with writer:
             plays = _Plays(config, suite, agents, others, roles)
             return await _run(plays, writer, on_progress, on_engine)
@@ -254,13 +257,6 @@ def _resolved(
         "identity": dict(identity),
         "versions": versions(suite.envs),
     }
-
-
-def _folder(config: CollectConfig, out: str | Path | None) -> Path:
-    if out is not None:
-        return Path(out)
-    name = Path(config.target).stem if config.target.endswith(".toml") else config.target.rpartition("/")[2]
-    return Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-collect-{name}"
 
 
 __all__ = ["CollectConfig", "Collection", "Quality", "collect_async", "jobs_by_agent", "read_shares"]

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -195,3 +196,23 @@ def read_file(path: Path, table: str = "eval") -> dict[str, Any]:
         raise UsageError(f"The configuration {path} cannot be read: {error}.") from error
     found = data.get(table, data)
     return dict(found) if isinstance(found, dict) else {}
+
+
+def run_folder(out: str | Path | None, target: str, *, before: str = "", after: str = "") -> Path:
+    """The folder asked for, else a new one under `runs`, named by the time and what is played.
+
+    Args:
+        out: the one asked for.
+        target: environment, suite, or the file of one.
+        before: a word before the target's name.
+        after: a word after it.
+    """
+    if out is not None:
+        return Path(out)
+    name = Path(target).stem if target.endswith(".toml") else target.rpartition("/")[2]
+    stem = "-".join(word for word in (f"{datetime.now(UTC):%Y%m%d-%H%M%S}", before, name, after) if word)
+    folder, count = Path("runs") / stem, 1
+    while folder.exists():
+        count += 1
+        folder = Path("runs") / f"{stem}-{count}"
+    return folder

@@ -14,7 +14,7 @@ from arena.core.agent import Agent
 from arena.core.episode import Episode
 from arena.core.model import Model
 from arena.core.task import Suite
-from arena.evaluation.config import EvalConfig, versions
+from arena.evaluation.config import EvalConfig, run_folder, versions
 from arena.evaluation.players import Made, Players, players
 from arena.evaluation.progress import Progress
 from arena.evaluation.summary import Summary, summarise
@@ -110,7 +110,11 @@ async def evaluate_async(
     suite = suite or config.suite()
     async with players(config, made or Made()) as those:
         resolved = resolve(config, suite, those)
-        writer = resume_run(Path(resume), resolved, COMPARED) if resume else create_run(_folder(config, out), resolved)
+        if resume:
+            writer = resume_run(Path(resume), resolved, COMPARED)
+        else:
+            folder = run_folder(out, config.target, after=config.agent.partition(":")[0])
+            writer = create_run(folder, resolved)
         with writer:
             return await _run(_Play(config, suite, those, jobs), writer, on_progress, on_engine)
 
@@ -134,19 +138,6 @@ def resolve(config: EvalConfig, suite: Suite, those: Players) -> dict[str, Any]:
         "identity": those.identity(),
         "versions": versions(suite.envs),
     }
-
-
-def _folder(config: EvalConfig, out: str | Path | None) -> Path:
-    if out is not None:
-        return Path(out)
-    time = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    name = Path(config.target).stem if config.target.endswith(".toml") else config.target.rpartition("/")[2]
-    stem = f"{time}-{name}-{config.agent.partition(':')[0]}"
-    folder, count = Path("runs") / stem, 1
-    while folder.exists():
-        count += 1
-        folder = Path("runs") / f"{stem}-{count}"
-    return folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,8 +164,11 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(whole, tiny_model, tmp_pa
         assert {row.key for row in one.rows()} == {row.key for row in other.rows()}
 
 
-def test_adapters_train_and_resume_and_leave_the_weights_alone(tiny_model, tmp_path):
-    """An adapter run that changed the weights below would have lost its reference policy."""
+def test_adapters_train_and_resume_and_leave_the_weights_alone(tiny_model, tmp_path, monkeypatch):
+    """An adapter run that changed the weights below would have lost its reference policy.
+
+    It finds them again from another working folder, also where the model was named by a relative path.
+    """
     changed = {"policy": {"deterministic": True, "lora_rank": 2}, "kl": 0.1, "algorithm": "grpo", "steps": 2}
     changed |= {"env": "babble/Babble-v0", "params": {}}
     whole, halves = tmp_path / "whole", tmp_path / "halves"
@@ -174,10 +177,12 @@ def test_adapters_train_and_resume_and_leave_the_weights_alone(tiny_model, tmp_p
     state = training.policy.network.state_dict()
     below = {name.replace(".base_layer", ""): value for name, value in state.items() if "lora" not in name}
     assert all(torch.equal(below[name], value) for name, value in original.items())
-    with Training.start(config(tiny_model, **changed), halves) as first:
+    monkeypatch.chdir(tiny_model.parent)
+    with Training.start(config(tiny_model.name, **changed), halves) as first:
         for step in first.steps():
             first.stopping = True
             _one_step(first, step)
+    monkeypatch.chdir(tmp_path)
     with Training.resume(halves) as second:
         second.run()
     assert all(torch.equal(weights(whole)[name], value) for name, value in weights(halves).items())
