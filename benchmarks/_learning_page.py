@@ -14,6 +14,7 @@ from scipy import stats
 
 from arena.trainers._curve import Curve, figure, save_figure
 from benchmarks._learning_runs import Learned
+from benchmarks._learning_states import Recurring
 from benchmarks._learning_tasks import ALGORITHMS, LEARNING, SETTINGS, TASKS
 from benchmarks._report import describe_machine
 
@@ -62,9 +63,10 @@ def curve_of(runs: Sequence[Learned]) -> Curve:
     )
 
 
-def write_page(runs: Sequence[Learned], page: Path = PAGE) -> str:
+def write_page(runs: Sequence[Learned], page: Path = PAGE, states: Sequence[Recurring] = ()) -> str:
     """Write the page and a plot for each task; returns the page."""
-    parts = [_HEAD, *(_section(task, runs, page.parent) for task in TASKS), _foot(runs)]
+    sections = [_section(task, runs, page.parent) for task in TASKS]
+    parts = [_HEAD, *sections, _beside(runs, "gigpo", "grpo"), _recurring(states), _foot(runs)]
     text = "\n".join(part for part in parts if part)
     page.write_text(text)
     return text
@@ -92,8 +94,6 @@ def _section(task: str, all_runs: Sequence[Learned], folder: Path) -> str:
         *(_row(name, found) for name, found in runs.items()),
         "",
     ]
-    if "gigpo" in runs and "grpo" in runs:
-        lines.append(_compared(runs["gigpo"], runs["grpo"]))
     return "\n".join(lines)
 
 
@@ -105,14 +105,47 @@ def _row(name: str, runs: Sequence[Learned]) -> str:
     return f"| {' | '.join(cells)} | {turns:,.0f} | {seconds:.0f} |"
 
 
-def _compared(one: Sequence[Learned], other: Sequence[Learned]) -> str:
-    ends = [{run.seed: run.points[-1][1] for run in runs} for runs in (one, other)]
-    both = sorted(ends[0].keys() & ends[1].keys())
-    if len(both) < 2:
-        return "One seed says nothing about which algorithm is better.\n"
-    difference = np.array([ends[0][seed] - ends[1][seed] for seed in both])
-    shown = with_interval(difference, signed=True)
-    return f"{one[0].algorithm} minus {other[0].algorithm} at the end, paired by seed ({len(both)}): {shown}.\n"
+def _beside(all_runs: Sequence[Learned], one: str, other: str) -> str:
+    """How much further one algorithm comes than another on each task, paired by seed."""
+    lines = [
+        f"## {one} beside {other}\n",
+        f"Held-out success of {one} minus that of {other}, paired by seed: after the last step, and on average over",
+        "the turns that both took, which says who learns faster. An interval that holds 0 tells nothing apart.\n",
+        "| task | seeds | at the end | on average over the turns |",
+        "|---|---|---|---|",
+    ]
+    for task in TASKS:
+        runs = [{run.seed: run for run in _seeds(all_runs, task, name)} for name in (one, other)]
+        pairs = [(runs[0][seed], runs[1][seed]) for seed in sorted(runs[0].keys() & runs[1].keys())]
+        shown = "– | –"
+        if len(pairs) > 1:
+            ends = np.array([left.points[-1][1] - right.points[-1][1] for left, right in pairs])
+            means = np.array([np.subtract(*along_turns(pair)[1].mean(axis=1)) for pair in pairs])
+            shown = f"{with_interval(ends, signed=True)} | {with_interval(means, signed=True)}"
+        lines.append(f"| {task} | {len(pairs)} | {shown} |")
+    return "\n".join([*lines, ""])
+
+
+def _recurring(states: Sequence[Recurring]) -> str:
+    """What step advantages have to work with on each task; nothing where it was not measured."""
+    if not states:
+        return ""
+    lines = [
+        "## How often states recur\n",
+        "Episodes of the clones on tasks that they were not shown, before anything is learned from them. GRPO learns",
+        "nothing from a group whose episodes all had the same return; GiGPO's step advantages also compare the turns",
+        "of a group that acted in the same state, by their discounted returns.\n",
+        "| task | clones | groups with equal returns | turns in a state that another episode of the group met too "
+        "| turns with a step advantage | the same in groups with equal returns |",
+        "|---|---|---|---|---|---|",
+    ]
+    for task in TASKS:
+        found = [one for one in states if one.task == task]
+        if found:
+            names = ("silent", "recurring", "credited", "credited_silent")
+            shares = (f"{np.mean([getattr(one, name) for one in found]):.0%}" for name in names)
+            lines.append(f"| {task} | {len(found)} | {' | '.join(shares)} |")
+    return "\n".join([*lines, ""])
 
 
 def with_interval(values: NDArray[np.float64], *, signed: bool = False, digits: int = 3) -> str:

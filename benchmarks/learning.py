@@ -2,6 +2,7 @@
 
     python -m benchmarks.learning run                                  # the full grid, some hours
     python -m benchmarks.learning run --tasks maze --seeds 0 1         # a part of it
+    python -m benchmarks.learning states --seeds 0                     # how often states recur, from the clones
     python -m benchmarks.learning page                                 # docs/results/learning.md and its plots
     python -m benchmarks learning                                      # the reduced run: one task, one algorithm
 
@@ -18,10 +19,12 @@ from pathlib import Path
 
 from benchmarks._learning_page import SEEDS, write_page
 from benchmarks._learning_runs import read, run_missing
+from benchmarks._learning_states import measure_states, read_states, write_states
 from benchmarks._learning_tasks import ALGORITHMS, TASKS
 from benchmarks._report import RESULTS, Figure, Report
 
 RUNS = RESULTS / "learning.jsonl"
+STATES = RESULTS / "learning_states.jsonl"
 
 
 def measure() -> Report:
@@ -38,7 +41,7 @@ def measure() -> Report:
 def main() -> None:
     """Run a part of the grid, or write the page from what has been run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning")
-    parser.add_argument("do", choices=("run", "page"))
+    parser.add_argument("do", choices=("run", "states", "page"))
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument("--algorithms", nargs="+", default=list(ALGORITHMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(SEEDS)))
@@ -51,7 +54,10 @@ def main() -> None:
         wanted = [(task, name, seed) for seed in asked.seeds for task in asked.tasks for name in asked.algorithms]
         run_missing(wanted, asked.runs, asked.work, lambda text: print(text, flush=True))
         return
-    print(write_page(read(asked.runs)))
+    if asked.do == "states":
+        write_states((measure_states(task, seed, asked.work) for seed in asked.seeds for task in asked.tasks), STATES)
+        return
+    print(write_page(read(asked.runs), states=read_states(STATES)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,12 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("matplotlib")
 
+from arena.trainers import TurnTable
 from arena.trainers._config import TrainConfig
 from arena.trainers._training import Training
 from benchmarks._learning_page import along_turns, interquartile_mean, write_page
 from benchmarks._learning_runs import Learned, read, run_missing, train
+from benchmarks._learning_states import read_states, recurring, write_states
 
 
 def learned(algorithm, seed, *success, turns=1000):
@@ -43,11 +47,32 @@ def test_the_page_says_what_was_run(tmp_path):
     runs += [learned("grpo", seed, 0.4, 0.5 + seed / 50) for seed in range(3)]
     page = write_page(runs, tmp_path / "learning.md")
     assert "| gigpo | 5 | 0.400 [0.400, 0.400] | 0.800 [0.800, 0.800] | +0.400 [+0.400, +0.400] | 1,000 | 40 |" in page
-    assert "gigpo minus grpo at the end, paired by seed (3): +0.280 [+0.260, +0.300]." in page
+    assert "| maze | 3 | +0.280 [+0.260, +0.300] | +0.140 [+0.130, +0.150] |" in page
+    assert "| wordle | 0 | – | – |" in page
+    assert "How often states recur" not in page
     assert "8 of the 100 runs of the grid" in page
     assert "## wordle\n\nNot run yet.\n" in page
     assert (tmp_path / "learning.md").read_text() == page
     assert (tmp_path / "learning-maze.png").stat().st_size > 10_000
+
+
+def test_recurring_states_are_counted(tmp_path):
+    """Two episodes that meet once, in a group of equal returns and in one of unequal ones."""
+    table = TurnTable.of(
+        group=[1] * 4 + [2] * 4,
+        episode=[0, 0, 1, 1, 2, 2, 3, 3],
+        state=[5, 6, 7, 5, 5, 6, 5, 8],
+        reward=[0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0],
+    )
+    found = recurring(table, "maze", 0, 0.75)
+    assert (found.silent, found.recurring, found.credited, found.credited_silent) == (0.5, 0.5, 0.5, 0.5)
+    write_states([found, replace(found, seed=1)], tmp_path / "states.jsonl")
+    write_states([replace(found, silent=1.0)], tmp_path / "states.jsonl")
+    states = read_states(tmp_path / "states.jsonl")
+    assert [(one.seed, one.silent) for one in states] == [(0, 1.0), (1, 0.5)]
+    assert "| maze | 2 | 75% | 50% | 50% | 50% |" in write_page(
+        [learned("grpo", 0, 0.4, 0.5)], tmp_path / "p.md", states
+    )
 
 
 def test_a_run_that_is_there_is_not_done_again(tmp_path):
