@@ -50,12 +50,7 @@ def command(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="FOLDER",
-            help="Model folder, or a name on the hub; new:FOLDER makes a tiny one for the game.",
-        ),
+        typer.Option("--model", "-m", metavar="FOLDER", help="Model folder or hub name; new:FOLDER makes one."),
     ] = None,
     agent: Annotated[
         str | None, typer.Option("--agent", "-a", metavar="SPEC", help="Agent, such as chat:window=2 (chat).")
