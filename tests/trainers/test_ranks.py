@@ -22,6 +22,7 @@ pytest.importorskip("transformers")
 import rank_cases
 import torch
 from safetensors.torch import load_file
+from serving import served, spec
 
 from arena.evaluation import evaluate
 from arena.records import open_run
@@ -169,6 +170,14 @@ TRAININGS = {
     "bc": {"env": "arena/Maze-v0", "params": {"size": 3}, "settings": {"keep": 0.5}, "steps": 1},
     "ragged": {"env": "ragged/Ragged-v0", "tasks": 4, "steps": 1},
     "fewer tasks than ranks": {"tasks": 1, "steps": 1},
+    "curriculum": {
+        "algorithm": "grpo",
+        "agent": "chat:window=0,max_tokens=1",
+        "max_turns": 1,
+        "train_tasks": 8,
+        "curriculum": {"name": "bandit", "by": "task"},
+        "settings": {"dynamic_sampling": True, "sampling_rounds": 3},
+    },
 }
 
 
@@ -188,6 +197,18 @@ def test_two_ranks_train_as_one(pair, tiny_model, tmp_path, request, changed):
     assert shards == (2 if chosen["tasks"] > 1 else 1)
     rate = 3e-4 * sum(line["optimiser_steps"] for line in alone)
     assert_close(weights(tmp_path / "one"), weights(tmp_path / "two"), rate)
+
+
+def test_two_ranks_sample_from_one_server_as_one_does(pair, tiny_model, tmp_path):
+    """Each plays its share of the tasks through the server; one of them alone gives it the new weights."""
+    pytest.importorskip("uvicorn")
+    with served(tiny_model) as (url, _):
+        chosen = config(tiny_model, algorithm="grpo", agent="chat:max_tokens=4", sampler=spec(url))
+        lines, others = pair.do(rank_cases.train, config=chosen, out=str(tmp_path / "two"))
+        alone = rank_cases.train(Ranks(), chosen, str(tmp_path / "one"))
+    assert plain(lines) == plain(others)
+    same(alone, lines)
+    assert keys(tmp_path / "one") == keys(tmp_path / "two")
 
 
 def assert_close(one, two, rate):

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -21,6 +17,7 @@ pytest.importorskip("uvicorn")
 import babble  # noqa: F401 - registers the environment
 import torch
 from safetensors.torch import load_file
+from serving import served, spec
 
 from arena.cli._app import run as arena
 from arena.core.errors import ArenaError, ModelUnavailable, UsageError
@@ -34,7 +31,6 @@ from arena.trainers._remote_correction import corrected, importance, trainer_log
 from arena.trainers._staleness import Ahead, HeldBack, fresh, staleness, version_number
 from arena.trainers._training import Training
 
-SERVER = Path(__file__).parents[1] / "servers" / "vllm_training.py"
 SMALL = {
     "algorithm": "grpo",
     "env": "babble/Babble-v0",
@@ -51,27 +47,10 @@ SMALL = {
 }
 
 
-@contextlib.contextmanager
-def served(folder, port=0):
-    """The address of a server in a process of its own, and the process."""
-    command = [sys.executable, str(SERVER), str(folder), "--port", str(port), "--deterministic", "--says-version"]
-    command += ["--logprobs-mode", "processed_logprobs"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield json.loads(process.stdout.readline())["url"].removesuffix("/v1"), process
-        finally:
-            process.kill()
-
-
 @pytest.fixture(scope="module")
 def server(tiny_model):
     with served(tiny_model) as (url, _):
         yield url
-
-
-def spec(url, **options):
-    given = {"logprob_kind": "sampled", "max_retries": 0, **options}
-    return f"tokens:tiny@{url}," + ",".join(f"{name}={value}" for name, value in given.items())
 
 
 def train(model, out, **changed):
