@@ -99,11 +99,9 @@ class PackageJob:
 
     def secrets(self) -> list[str]:
         """See `Job`: lines of the original that stand nowhere in what was handed out."""
-        given = {
-            line.strip() for content in self.case.handed_out.values() for line in content.decode("latin-1").splitlines()
-        }
-        lines = [line.strip() for edit in self.case.task.edits for line in edit.old.splitlines()]
-        return sorted({line for line in lines if len(line) > 10 and line not in given})
+        given = "\n".join(content.decode("latin-1") for content in self.case.handed_out.values())
+        lines = {line.strip() for edit in self.case.task.edits for line in edit.old.splitlines()}
+        return sorted(line for line in lines if len(line) > 10 and line.encode().decode("latin-1") not in given)
 
 
 class ImageJob:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+from typing import get_args
 
 import pytest
 from rotation import rotating
 
 import arena
 from arena.core import registry
-from arena.core.env import Oracle, ability
 from arena.core.errors import UnknownName
-from arena.environments.swe import _manifest
+from arena.environments.swe import _manifest, _running
+from arena.environments.swe._running import outcomes_of, plan_of, run_tests
+from arena.environments.swe._sources import PYTEST, original_tree, packages_folder
 from arena.environments.swe.env import Swe, secrets
+from arena.sandboxes import Bubblewrap
 
 KINDS = {"bwrap": "bubblewrap", "docker": "docker"}
 SHIPPED = [(package, task) for package in _manifest.load() for task in package.tasks]
@@ -127,48 +131,99 @@ def test_history_holds_one_commit_of_the_broken_tree(swe):
     assert text.startswith("0")
 
 
-@pytest.mark.parametrize(("package", "task"), rotating(SHIPPED), ids=lambda value: getattr(value, "id", ""))
-def test_the_original_is_nowhere_in_the_box(require, package, task):
-    """Neither the package nor its original lines can be read or imported from anywhere but the broken repository."""
-    require("bwrap")
-    require("swe")
+async def looked_for(env, package):
+    """Where the box of a new episode has the original: its lines, a copy of the package, a module to import."""
+    name = {"python-slugify": "slugify"}.get(package.name, package.name)
+    places = "/repo /tmp /home /commands"
+    lines = [f"grep -rlIF -e '{line}' {places} 2>/dev/null" for line in secrets(env) if "'" not in line]
+    text, *_ = await env.step("\n".join([*lines, "true"]))
+    installed = "/usr/lib/python3/dist-packages /usr/local/lib/python3*/*-packages /opt /pytest /needs -maxdepth 1"
+    copies, *_ = await env.step(
+        f"find {installed} '(' -name '{name}' -o -name '{name}.py' -o -name '{name}-*' ')' 2>/dev/null; true"
+    )
+    imports, *_ = await env.step(f"cd / && python3 -I -c 'import {name}'")
+    return text, copies, imports.rstrip().rpartition("\n")[0].rpartition("\n")[2].partition(":")[0]
 
-    async def play():
-        env = Swe(backend="bubblewrap")
+
+async def scores_of(backend, package, task):
+    """What doing nothing and the oracle get, and where the original was found."""
+    env = Swe(backend=backend)
+    scores, found = [], ()
+    for oracle in (False, True):
         await env.reset(seed=2**31, options={"task": task.id})
-        wanted = secrets(env)
-        name = {"python-slugify": "slugify"}.get(package.name, package.name)
-        places = "/repo /tmp /home /commands"
-        lines = [f"grep -rlIF -e '{line}' {places} 2>/dev/null" for line in wanted if "'" not in line]
-        text, *_ = await env.step("\n".join([*lines, "true"]))
-        installed = "/usr/lib/python3* /usr/local/lib /opt /pytest /needs"
-        copies, *_ = await env.step(f"find {installed} -name '{name}*' 2>/dev/null; true")
-        imports, *_ = await env.step(f"cd / && python3 -I -c 'import {name}'")
-        await env.close()
-        return text, copies, imports
-
-    text, copies, imports = asyncio.run(play())
-    assert text == "(no output)"
-    assert copies == "(no output)"
-    assert "ModuleNotFoundError" in imports
-
-
-@pytest.mark.parametrize("id", rotating([task.id for _, task in SHIPPED], 24))
-def test_the_oracle_scores_and_doing_nothing_does_not(require, id):
-    """A shipped task that cannot be solved, or is solved already, would spoil every score."""
-    require("bwrap")
-    require("swe")
-    env = arena.make("arena/Swe-v0", backend="bubblewrap")
-    oracle = ability(env, Oracle)
-    scores = []
-    for action in (oracle.oracle_action, lambda: "submit"):
-        env.reset(seed=2**31, options={"task": id})
+        found = found or await looked_for(env, package)
         ended = False
         while not ended:
-            _, _, ended, _, info = env.step(action())
+            _, _, ended, _, info = await env.step(await env.oracle_action() if oracle else "submit")
         scores.append(info["score"])
-    env.close()
-    assert scores == [1.0, 0.0]
+    await env.close()
+    return scores, found
+
+
+NOWHERE = ("(no output)", "(no output)", "ModuleNotFoundError")
+
+
+@pytest.mark.parametrize(("package", "task"), rotating(SHIPPED), ids=lambda value: getattr(value, "id", ""))
+def test_the_oracle_scores_idle_does_not_and_the_original_is_nowhere_in_the_box(require, package, task):
+    """A task that cannot be solved, is solved already, or whose answer lies in the box would spoil every score."""
+    require("bwrap")
+    require("swe")
+    scores, found = asyncio.run(scores_of("bubblewrap", package, task))
+    assert (scores, found) == ([0.0, 1.0], NOWHERE)
+
+
+@pytest.mark.parametrize(("package", "task"), rotating(SHIPPED, 70), ids=lambda value: getattr(value, "id", ""))
+def test_the_same_holds_in_containers(require, package, task):
+    require("docker")
+    require("swe")
+    scores, found = asyncio.run(scores_of("docker", package, task))
+    assert (scores, found) == ([0.0, 1.0], NOWHERE)
+
+
+PACKAGES = _manifest.load()
+
+
+@pytest.mark.parametrize("package", rotating(PACKAGES, len(PACKAGES)), ids=lambda package: package.name)
+def test_a_packages_tests_say_the_same_inside_and_outside_of_a_sandbox(require, tmp_path, package):
+    """A sandbox that changed what tests do would make tasks of its own faults."""
+    require("bwrap")
+    require("swe")
+    tree, tests = original_tree(package), list(package.tests)
+    inside = asyncio.run(run_tests(Bubblewrap, tree, tests, root=package.root, needs=package.needs, timeout=300))
+    _running._stage(tmp_path, tree, plan_of(package.root, tests))
+    plan = tmp_path / "grader" / "plan.json"
+    places = {'"/repo': f'"{tmp_path}/repo', '"/pytest"': f'"{packages_folder(PYTEST)}"'}
+    places['"/needs"'] = f'"{packages_folder(package.needs)}"'
+    text = plan.read_text()
+    for place, outside in places.items():
+        text = text.replace(place, outside)
+    plan.write_text(text)
+    (tmp_path / "home").mkdir()
+    environment = {"PYTHONHASHSEED": "0", "TZ": "UTC", "LANG": "C.UTF-8", "HOME": str(tmp_path / "home")}
+    environment["PATH"] = "/usr/local/bin:/usr/bin:/bin"
+    with (tmp_path / "heard").open("wb") as heard:
+        command = ["/usr/bin/python3", "-I", "-S", "-B", tmp_path / "grader" / "child.py", tmp_path / "grader"]
+        done = subprocess.run(
+            [*command, str(heard.fileno())],
+            pass_fds=[heard.fileno()],
+            cwd=tmp_path / "repo",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    outside = outcomes_of((tmp_path / "heard").read_text(), done.returncode, 0.0)
+    assert (inside.trouble, outside.trouble) == ("", "")
+    assert inside.outcomes == outside.outcomes
+    assert set(package.test_ids) <= inside.passed
+
+
+def test_there_are_enough_tasks_of_every_kind():
+    """What the documentation promises."""
+    assert len(SHIPPED) >= 175
+    assert len(PACKAGES) >= 10
+    assert {task.difficulty for _, task in SHIPPED} == set(get_args(_manifest.Difficulty))
+    assert sum(len(registry.suite(name).tasks) for name in ("swe", "swe-train")) == len(SHIPPED)
 
 
 def test_shipped_tasks_are_split_by_package():
