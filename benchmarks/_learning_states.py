@@ -57,6 +57,7 @@ def measure_states(task: str, seed: int, work: Path, say: Said = print) -> Recur
         tempfile.TemporaryDirectory() as folder,
         Training.start(TrainConfig.read(told), Path(folder, "run")) as training,
     ):
+        next(training.steps())
         episodes = [episode for step in range(1, _STEPS + 1) for episode in training.collect(step) if step > 1]
     table = TurnTable.from_episodes(episodes)
     return recurring(table, task, seed, float(np.mean([bool(episode.success) for episode in episodes])))

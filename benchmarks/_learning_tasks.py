@@ -71,7 +71,7 @@ TASKS = {
         "arena/WordleRedraw-v0",
         {"words": 12, "tries": 4},
         4,
-        "states seldom recur",
+        "a guess must follow from the last; with so few words, states recur",
         agent=CONVERSING,
         student={"pieces": "words"},
         passes=15,
