@@ -73,6 +73,11 @@ class ContainerJob:
         self._code: int | None = None
         self._attached: Attached | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Whether it has been told what to do."""
+        return self._attached is not None
+
     def keep(self, out: Kept, error: Kept) -> None:
         """Where what it writes goes from now on."""
         self._out.kept, self._error.kept = out, error

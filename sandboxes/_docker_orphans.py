@@ -27,12 +27,24 @@ def remove(api: Any) -> int:
                 found += remove_container(api, container["Id"])
         for network in api.networks(filters={"label": SANDBOX}):
             if _orphaned(network["Labels"], dead):
-                api.remove_network(network["Id"])
-                found += 1
+                found += remove_network(api, network["Id"])
         for folder in folders:
             if folder.name.startswith(OWN_FOLDERS):  # the other back end's hold more
                 shutil.rmtree(folder, ignore_errors=True)
     return found
+
+
+def remove_network(api: Any, network: str) -> bool:
+    """Remove it; False where it was gone."""
+    from docker.errors import APIError
+
+    try:
+        api.remove_network(network)
+    except APIError as error:
+        if missing(error):
+            return False
+        raise
+    return True
 
 
 def remove_container(api: Any, container: str) -> bool:

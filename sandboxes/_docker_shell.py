@@ -85,7 +85,7 @@ class DockerShell(SupervisedShell):
         self._expect_report()
         report = f"_arena_report {job.mark}"
         state = f"builtin eval {quoted(os.fsdecode(self.state))}\n" if self.state else ""
-        job.write(os.fsencode(f"exec 3>&1 4>&2 >/dev/null 2>&1\n{state}{REPORT}\n:\n{report}\n"))
+        job.write(os.fsencode(f"exec 3>&1 4>&2 >/dev/null 2>&1\n{state}{REPORT}\nbuiltin :\n{report}\n"))
         return job
 
     async def _prepare(self, request: Command) -> CommandStreams:
@@ -99,7 +99,8 @@ class DockerShell(SupervisedShell):
             await self._sandbox.put(INPUT, request.stdin)
         self._seen = None
         streams = CommandStreams(request)
-        self._source.keep(streams.out, streams.error)
+        if self._source:
+            self._source.keep(streams.out, streams.error)
         return streams
 
     def _submit(self, command: str, streams: Streams) -> None:

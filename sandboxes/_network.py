@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from arena.core.errors import SandboxUnavailable
-from arena.sandboxes import _docker_engine, _held
+from arena.sandboxes import _docker_engine, _docker_orphans, _held
 from arena.sandboxes._docker_container import labels
 from arena.sandboxes._docker_engine import SANDBOX, call
 from arena.sandboxes.docker import Docker
@@ -54,8 +55,9 @@ class Network:
             # Without an address of the host's own, nothing that listens there can be reached either.
             bridge = {"com.docker.network.bridge.inhibit_ipv4": "true"}
             told = labels(str(network._folder.path)) | {SANDBOX: "network"}
+            options: dict[str, Any] = {"internal": True, "options": bridge, "labels": told}
             make = network._api.create_network
-            await call("given its network", make, network.name, internal=True, options=bridge, labels=told)
+            await call("given its network", make, network.name, undo=network._remove, **options)
             network._made = True
             if allow:
                 await network._open(tuple(allow), outside)
@@ -79,7 +81,7 @@ class Network:
             self._proxy = None
         if self._made:
             self._made = False
-            await call("closed", self._api.remove_network, self.name)
+            await call("closed", _docker_orphans.remove_network, self._api, self.name)
         self._folder.release()
 
     async def __aenter__(self) -> Self:
@@ -89,6 +91,10 @@ class Network:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _remove(self, made: dict[str, str]) -> None:
+        with contextlib.suppress(SandboxUnavailable), _docker_engine.errors_of_ours("closed"):
+            _docker_orphans.remove_network(self._api, made["Id"])
 
     async def _open(self, allow: tuple[str, ...], outside: str) -> None:
         spec = SandboxSpec(network=self.name, name=PROXY, memory=256 * MIB, disk=MIB)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
-from arena.core.errors import ArenaError, UsageError
+from arena.core.errors import UsageError
 from arena.sandboxes.interface import Sandbox
 from arena.sandboxes.spec import SandboxSpec
 
@@ -48,7 +48,7 @@ class Pool:
         self._making: set[asyncio.Task[None]] = set()
         self._made = asyncio.Condition()
         self._waiting = 0
-        self._error: ArenaError | None = None
+        self._error: Exception | None = None
         self._closed = False
 
     @property
@@ -60,7 +60,7 @@ class Pool:
         """Wait until all are ready.
 
         Raises:
-            ArenaError: what `create` or `prepare` raised.
+            Exception: what `create` or `prepare` raised.
         """
         self._check_open()
         self._refill()
@@ -72,7 +72,7 @@ class Pool:
         """A sandbox that nobody has used; the caller closes it. One that has died in the pool is thrown away.
 
         Raises:
-            ArenaError: what `create` or `prepare` raised, where none is left.
+            Exception: what `create` or `prepare` raised, where none is left.
         """
         self._check_open()
         while True:
@@ -135,7 +135,7 @@ class Pool:
                     await sandbox.close()
                     raise
                 self._ready.append(sandbox)
-        except ArenaError as error:
+        except Exception as error:  # whoever waits for a sandbox must hear of it
             self._error = error
         async with self._made:
             self._made.notify_all()

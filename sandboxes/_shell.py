@@ -138,8 +138,11 @@ class SupervisedShell(Shell):
             self.drop()
 
     async def _run(self, command: str, request: Command) -> ExecResult:
-        job = self._job or await self._start()
-        streams = await self._prepare(request)
+        while True:
+            job = self._job or await self._start()
+            streams = await self._prepare(request)
+            if self._job is job:  # a sandbox that has to be emptied for the command's input loses its shell
+                break
         try:
             self._expect_report()
             assert self._code is not None

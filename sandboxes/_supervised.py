@@ -67,6 +67,7 @@ class Supervised(Sandbox):
         self.ended = False
         """A command inside has ended the whole sandbox."""
         self.jobs: set[Job] = set()
+        self._commands = 0
         self._paused = False
         self._snapshots: list[FileSnapshot] = []
         self._lost = ""
@@ -109,6 +110,13 @@ class Supervised(Sandbox):
     async def _run(self, command: Command) -> ExecResult:
         """See `Sandbox.exec`."""
         self.check_command(command)
+        self._commands += 1
+        try:
+            return await self._carry_out(command)
+        finally:
+            self._commands -= 1
+
+    async def _carry_out(self, command: Command) -> ExecResult:
         begin = time.perf_counter()
         if self._shell and not self._shell.busy:  # this command may end the shell: its state must be known before
             await self._shell.take_state(patience=1)
@@ -231,7 +239,7 @@ class Supervised(Sandbox):
         if self._paused or self.ended:
             return
         self.check_open()
-        if self._under_way() or (self._shell and self._shell.busy):
+        if self._commands or (self._shell and self._shell.busy):
             raise UsageError("A sandbox cannot be paused while a command is under way.")
         await self.freeze(True)
         self._paused = True

@@ -19,7 +19,7 @@ from arena.sandboxes import Bubblewrap, SandboxSpec, SandboxUnavailable, SyncSan
 SEEN: set[str] = set()
 """Names of the folders that were ever held: their control groups are called the same."""
 
-SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=32 << 20, timeout=20)
+SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=32 << 20, timeout=120)
 
 
 @pytest.fixture(scope="module", autouse=True)

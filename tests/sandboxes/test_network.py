@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -12,7 +13,7 @@ from arena.sandboxes import Bubblewrap, Docker, Network, SandboxSpec, _docker_en
 from arena.sandboxes._docker_engine import SANDBOX
 from arena.sandboxes._proxy import allowed, target_of
 
-SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=4 << 20, timeout=30)
+SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=4 << 20, timeout=120)
 SERVE = "mkdir site; echo hello >site/index.html; cd site; python3 -m http.server 8000 >/dev/null 2>&1 &"
 FETCH = """
 import sys, urllib.request
@@ -81,6 +82,19 @@ def test_only_allowed_hosts_are_reached_through_the_proxy():
             assert direct.text.startswith("refused")
 
     asyncio.run(play())
+
+
+def test_a_network_given_up_while_it_is_made_is_removed():
+    """The engine has room for a few dozen networks: one that nobody knows of would take it until the program ends."""
+
+    async def give_up(after):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(after):
+                await (await Network.create()).close()
+
+    for step in range(8):
+        asyncio.run(give_up(0.02 * step))  # the loop waits for its threads at the end
+    assert not _docker_engine.client().networks(filters={"label": SANDBOX})
 
 
 def test_bubblewrap_has_no_network(require):

@@ -9,7 +9,7 @@ import pytest
 from arena.core.errors import UsageError
 from arena.sandboxes import Pool, SandboxSpec, SandboxUnavailable, SyncPool
 
-SPEC = SandboxSpec(processes=32, memory=64 << 20, disk=4 << 20, timeout=20)
+SPEC = SandboxSpec(processes=32, memory=64 << 20, disk=4 << 20, timeout=120)
 
 
 def test_each_is_used_once(back_end):
@@ -86,3 +86,18 @@ def test_threads_share_a_pool(back_end):
             first.write("x", "1")
             assert second.exec("ls").text == ""
         first.close()
+
+
+def test_whoever_waits_hears_of_any_error(back_end):
+    """A preparation with a bug must not leave its user waiting for ever."""
+
+    async def play():
+        async def prepare(_):
+            raise ZeroDivisionError("a bug")
+
+        pool = Pool(back_end, SPEC, size=1, prepare=prepare)
+        with pytest.raises(ZeroDivisionError, match="a bug"):
+            await pool.take()
+        await pool.close()
+
+    asyncio.run(play())
