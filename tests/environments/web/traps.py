@@ -27,7 +27,8 @@ class Trap(WebEnv):
     """A button that springs a trap (a key of `SCRIPTS`), and one that ends the task well."""
 
     def __init__(self, trap: str = "prints") -> None:
-        super().__init__(spec=BrowserSpec(timeout=6, tick=200, tabs=4))
+        # Patient but with the loop: on a busy machine a page takes its time to fill the memory.
+        super().__init__(spec=BrowserSpec(timeout=6 if trap == "loops" else 60, tick=200, tabs=4))
         self.trap = trap
 
     async def begin(self, task: str | None) -> dict[str, Any]:
