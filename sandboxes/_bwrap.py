@@ -72,6 +72,15 @@ def check_bwrap() -> str:
     return str(path)
 
 
+def _heeding() -> list[str]:
+    """What gives two signals their meaning again, if we were started in the background, where shells take it away.
+
+    A program hands on what it ignores, and bash cannot undo that.
+    """
+    ignored = any(signal.getsignal(number) is signal.SIG_IGN for number in (signal.SIGINT, signal.SIGQUIT))
+    return ["/usr/bin/env", "--default-signal=INT,QUIT"] if ignored else []
+
+
 def _space(process: Path) -> str:
     """The process namespace of a process, given its folder in /proc."""
     try:
@@ -157,7 +166,7 @@ class Bwrap:
             options += ["--seccomp", str(inherited[-1])]
         try:
             self._process = subprocess.Popen(
-                [check_bwrap(), *arguments, *options, "--", *program],
+                [*_heeding(), check_bwrap(), *arguments, *options, "--", *program],
                 stdin=commands,
                 stdout=answer,
                 stderr=self._errors,

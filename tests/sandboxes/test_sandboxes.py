@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from dataclasses import replace
 
@@ -80,6 +81,16 @@ def test_programs_can_be_interrupted_as_usual(box):
     """Background jobs of a plain shell ignore SIGINT, and so would every test suite that is run in here."""
     done = box.exec(["python3", "-c", "import signal; print(signal.getsignal(2) is signal.default_int_handler)"])
     assert done.text == "True\n"
+
+
+def test_programs_can_be_interrupted_even_if_arena_runs_in_the_background(back_end):
+    """`arena eval … &` in a script ignores SIGINT, and hands that on to all it starts."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with SyncSandbox(SPEC, back_end) as sandbox:
+            assert sandbox.exec("kill -INT $$; echo ignored").exit_code == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_commands_at_once(back_end):
