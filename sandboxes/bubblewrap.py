@@ -31,6 +31,7 @@ from arena.sandboxes import _bwrap_shell, _cgroups, _files, _held, _jobs, _root,
 from arena.sandboxes._bwrap import Bwrap, check_bwrap, draw_user
 from arena.sandboxes._bwrap_shell import BubblewrapShell
 from arena.sandboxes._channels import Capture, ControlFolder
+from arena.sandboxes._closing import to_the_end
 from arena.sandboxes._jobs import FileJob, FileStreams, OutputPipes
 from arena.sandboxes._supervised import Look, Supervised
 from arena.sandboxes.interface import Command
@@ -142,6 +143,7 @@ class Bubblewrap(Supervised):
         """See `Sandbox.stats`."""
         return Stats(self.processes(), *self._group.memory(), self._group.cpu_seconds(), self._snapshots_held())
 
+    @to_the_end
     async def close(self) -> None:
         """See `Sandbox.close`. Snapshots stay: they are released by themselves."""
         with contextlib.suppress(OSError):

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Self
 
 from arena.core.errors import MissingPrerequisite, SandboxUnavailable
 from arena.sandboxes import _docker_container, _docker_engine, _docker_orphans, _files, _held, images
+from arena.sandboxes._closing import to_the_end
 from arena.sandboxes._dialogue import READY, Dialogue
 from arena.sandboxes._docker_engine import TIME_TO_LIVE, call
 from arena.sandboxes._docker_exec import BOOT, CommandStreams, ContainerJob, command_script
@@ -271,6 +272,7 @@ class Docker(Supervised):
             self._snapshots_held(),
         )
 
+    @to_the_end
     async def close(self) -> None:
         """See `Sandbox.close`. Snapshots stay: they are released by themselves."""
         self._lost = self._lost or "it is closed"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from arena.core.seeds import derive
+from arena.environments.swe._hidden import parsed
 from arena.environments.swe._manifest import Difficulty, Edit, Package
 from arena.environments.swe._mutations import Mutation, body_removals, functions, mutations, to_edit
 from arena.environments.swe._sources import Tree
@@ -100,7 +101,7 @@ def _features(code: dict[str, bytes], bodies: Sequence[Mutation]) -> Iterator[tu
     """Functions of different files, one of which uses the other: taken away together, a feature is gone."""
     uses: dict[tuple[str, str], set[str]] = {}
     for file, content in code.items():
-        for name, function in functions(ast.parse(content)):
+        for name, function in functions(parsed(content)):
             words = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
             words |= {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}
             uses[file, name] = words
@@ -120,7 +121,7 @@ def touched(tree: Tree, edits: Sequence[Edit]) -> set[tuple[str, str]]:
         text = tree[edit.file].decode()
         first = text[: text.index(edit.old)].count("\n") + 1
         last = first + edit.old.count("\n")
-        for name, function in functions(ast.parse(text)):
+        for name, function in functions(parsed(text)):
             if function.lineno <= last and first <= (function.end_lineno or 0):
                 found.add((edit.file, name))
     return found

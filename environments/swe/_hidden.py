@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterable, Mapping
 
-__all__ = ["function_of", "functions_in", "sabotaged", "without_functions"]
+__all__ = ["function_of", "functions_in", "parsed", "sabotaged", "without_functions"]
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def parsed(content: bytes | str) -> ast.Module:
+    """A Python file's tree.
+
+    Before Python 3.11.8 the parser counts the depth of all threads together, and raises SystemError where two parse at
+    the same time (python/cpython#106905).
+
+    Raises:
+        SyntaxError, ValueError: it is no Python.
+    """
+    with _ONE_AT_A_TIME:
+        return ast.parse(content)
 
 
 def function_of(test: str) -> str:
@@ -18,7 +34,7 @@ def function_of(test: str) -> str:
 def functions_in(content: bytes, names: set[str]) -> list[tuple[Function, ast.AST]]:
     """The functions of a Python file that have one of the names, each with what it stands in."""
     try:
-        module = ast.parse(content)
+        module = parsed(content)
     except (SyntaxError, ValueError):
         return []
     return [
@@ -64,9 +80,9 @@ def _cut(content: bytes, names: set[str]) -> bytes:
 
 def sabotaged(content: bytes, names: set[str], message: str) -> bytes:
     """A test file in which the named functions run as before and then fail, whatever they return or raise."""
-    module = ast.parse(content)
+    module = parsed(content)
     for node in ast.walk(module):
         if isinstance(node, Function) and node.name in names:
-            fail = ast.parse(f"raise AssertionError({message!r})").body
+            fail = parsed(f"raise AssertionError({message!r})").body
             node.body = [ast.Try(body=node.body, handlers=[], orelse=[], finalbody=fail)]
     return ast.unparse(ast.fix_missing_locations(module)).encode()

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from arena.environments.swe._hidden import parsed
 from arena.environments.swe._manifest import Edit
 
 __all__ = ["Mutation", "body_removals", "mutations", "to_edit"]
@@ -94,7 +95,7 @@ def mutations(file: str, content: bytes) -> list[Mutation]:
     """All single changes of a file, in the order of the source."""
     source = _Source(file, content)
     found = []
-    for name, function in functions(ast.parse(content)):
+    for name, function in functions(parsed(content)):
         for statement in _body(function):
             for node in ast.walk(statement):
                 found += list(_changes(source, node, name))
@@ -105,7 +106,7 @@ def body_removals(file: str, content: bytes) -> list[Mutation]:
     """Functions that can lose their body; the docstring stays."""
     source = _Source(file, content)
     found = []
-    for name, function in functions(ast.parse(content)):
+    for name, function in functions(parsed(content)):
         body = _body(function)
         statements = sum(isinstance(node, ast.stmt) for part in body for node in ast.walk(part))
         if body and statements >= SMALLEST_BODY and body[0].lineno > function.lineno:

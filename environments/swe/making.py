@@ -7,7 +7,6 @@ the changed functions comes first: it sorts out what no test notices.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import itertools
 import json
@@ -20,7 +19,7 @@ from arena.core.errors import EnvironmentFailure, UsageError
 from arena.core.paths import cache_folder
 from arena.core.seeds import Split
 from arena.environments.swe._bugs import Bug, Called, bugs, touched
-from arena.environments.swe._hidden import function_of, functions_in, without_functions
+from arena.environments.swe._hidden import function_of, functions_in, parsed, without_functions
 from arena.environments.swe._manifest import (
     FOLDER,
     Edit,
@@ -266,7 +265,7 @@ class Maker:
             hidden = without_functions(broken, failing)
             for file, content in hidden.items():
                 if content != broken[file]:
-                    ast.parse(content)
+                    parsed(content)
         except (SyntaxError, UnicodeDecodeError):
             return False
         return True

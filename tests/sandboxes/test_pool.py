@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 
 import pytest
 
@@ -99,5 +101,20 @@ def test_whoever_waits_hears_of_any_error(back_end):
         with pytest.raises(ZeroDivisionError, match="a bug"):
             await pool.take()
         await pool.close()
+
+    asyncio.run(play())
+
+
+def test_closing_goes_on_when_its_caller_is_cancelled(back_end):
+    """A pool that is drained cancels makers that may be closing a sandbox; half closed, it would leave processes."""
+
+    async def play():
+        for step in range(4):
+            sandbox = await back_end.create(SPEC)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(sandbox.close(), 0.002 * step)
+            await sandbox.close()
+        gc.collect()
+        assert back_end.cleanup_orphans() == 0
 
     asyncio.run(play())
