@@ -107,7 +107,7 @@ register(
     secret="arena.environments.swe.env:secrets",
     volatile={
         r"\bin \d+\.\d+s\b( \(\d+:\d\d:\d\d\))?": "how long pytest took",
-        r"(?:(?:\d+\.\d+s (?:call|setup|teardown)\b.*|\(\d+ durations < .*)\n?)+": "which tests took longest",
+        r"(?:(?:\d+\.\d+s (?:call|setup|teardown)\b.*|\n?\(\d+ durations < .*)\n?)+": "which tests took longest",
         r"\b\d\d:\d\d(:\d\d)?(\.\d+)?\b": "times of day",
         r"\b\d{4}-\d\d-\d\d\b": "dates",
         r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d+( +\d{4})?\b": "dates",

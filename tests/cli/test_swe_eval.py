@@ -69,3 +69,15 @@ def test_episodes_come_out_the_same_again(arena: Shell, env):
     arena("eval", "one.toml", "-a", "scripted:actions=actions.json", "-o", "runs/a")
     said = arena("replay", "runs/a", "--execute")
     assert said.code == 0, said.out + said.err
+
+
+def test_pytests_slowest_tests_may_be_hidden():
+    """Those under 5 ms are counted instead of listed, so that a busy machine lists more of them."""
+    head, one, tail = "slowest\n", "s call a.py::b\n", "9 passed"
+    hidden = "durations < 0.005s hidden.  Use -vv to show these durations.)\n"
+    texts = [
+        f"{head}\n(3 {hidden}{tail}",
+        f"{head}0.01{one}\n(2 {hidden}{tail}",
+        f"{head}0.02{one}0.01s setup a.py::c\n0.01{one}{tail}",
+    ]
+    assert len({registry.registration("arena/Swe-v0").stable(text) for text in texts}) == 1

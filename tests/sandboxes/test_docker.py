@@ -21,7 +21,7 @@ import pytest
 
 from arena.core.errors import MissingPrerequisite, UsageError
 from arena.sandboxes import Bubblewrap, Docker, SandboxSpec, SandboxUnavailable, SyncSandbox, _docker_engine, images
-from arena.sandboxes._docker_engine import SANDBOX
+from arena.sandboxes._docker_engine import HOLDER, SANDBOX
 
 SPEC = SandboxSpec(processes=32, memory=64 << 20, disk=8 << 20, timeout=120, cpus=0.5)
 
@@ -39,7 +39,10 @@ def box(api):
 
 
 def containers(api):
-    return {found["Id"] for found in api.containers(all=True, filters={"label": SANDBOX})}
+    """Those of this test process; others share the engine."""
+    found = api.containers(all=True, filters={"label": SANDBOX})
+    ours = os.environ["ARENA_SANDBOX_DIR"]
+    return {container["Id"] for container in found if container["Labels"][HOLDER].startswith(ours)}
 
 
 def test_a_container_is_hardened(api, box):
@@ -116,7 +119,7 @@ def test_what_a_dead_program_left_is_swept_up(api, box):
     """A paused container cannot end by itself."""
     container = crash("paused")
     assert container in containers(api)
-    assert Docker.cleanup_orphans() == 1
+    assert Docker.cleanup_orphans() >= 1
     assert container not in containers(api)
     assert box.inner.container in containers(api)
 
