@@ -113,13 +113,6 @@ async def style(desk: Desk) -> str:
     return "\n".join([marking, await desk.click(f".ql-{name}"), await desk.click("#subbtn")])
 
 
-async def moving(desk: Desk) -> str:
-    """Click one a turn, six of ten at least; at the last turn wait for the end."""
-    spots = await desk.read(_MOVING)
-    lines = [f"mouse_click({spots[0][0]:.6g}, {spots[0][1]:.6g})"] if spots else ["noop()"]
-    return "\n".join([*lines, *(["noop(9000)"] if desk.turn >= 9 else [])])
-
-
 SOLUTIONS: dict[str, Solve] = {
     "click-pie": pie,
     "click-shape": shape,
@@ -128,7 +121,6 @@ SOLUTIONS: dict[str, Solve] = {
     "guess-number": guess,
     "hot-cold": hidden_place,
     "identify-shape": kind,
-    "moving-items": moving,
     "stock-market": stock,
     "terminal": deletion,
     "text-editor": style,
@@ -136,10 +128,6 @@ SOLUTIONS: dict[str, Solve] = {
 
 _SHAPES = """[...document.querySelectorAll('#area_svg > *')].map(e => [e.tagName, e.textContent, e.getAttribute('fill'),
   e.tagName === 'text' ? parseFloat(e.getAttribute('font-size')) : e.getBBox().height])"""
-
-_MOVING = """[...document.querySelectorAll('.item')].map(e => e.getBoundingClientRect())
-  .map(r => [(r.left + r.right) / 2, (r.top + r.bottom) / 2])
-  .filter(([x, y]) => x > 4 && x < 156 && y > 54 && y < 205)"""
 
 _WORD = """word => {
   const text = document.querySelector('.ql-editor p').firstChild, from = text.data.indexOf(word);
