@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,7 +82,7 @@ def errors_of_ours(doing: str) -> Iterator[None]:
 
 
 async def call(
-    doing: str, method: Callable[..., T], *arguments: Any, undo: Callable[[T], None] | None = None, **options: Any
+    doing: str, method: Callable[..., T], *arguments: Any, undo: Callable[[T], object] | None = None, **options: Any
 ) -> T:
     """One call to the engine, in a thread; `undo` gets an answer that comes when the task has been cancelled.
 
@@ -92,13 +92,18 @@ async def call(
     answers: list[T] = []
     lock, wanted = threading.Lock(), True
 
+    def drop(answer: T) -> None:
+        if undo:
+            with suppress(SandboxUnavailable), errors_of_ours(doing):
+                undo(answer)
+
     def work() -> T:
         answer = method(*arguments, **options)
         with lock:
             answers.append(answer)
             late = not wanted
-        if late and undo:
-            undo(answer)
+        if late:
+            drop(answer)
         return answer
 
     with errors_of_ours(doing):
@@ -107,8 +112,9 @@ async def call(
         except asyncio.CancelledError:  # the thread goes on
             with lock:
                 wanted = False
-            if undo and answers:
-                undo(answers.pop())
+                came = list(answers)
+            for answer in came:
+                drop(answer)
             raise
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any, Self
 
 from arena.core.errors import SandboxUnavailable
 from arena.sandboxes import _docker_engine, _docker_orphans, _held
+from arena.sandboxes._closing import to_the_end
 from arena.sandboxes._docker_container import labels
 from arena.sandboxes._docker_engine import SANDBOX, call
 from arena.sandboxes.docker import Docker
@@ -57,7 +57,11 @@ class Network:
             told = labels(str(network._folder.path)) | {SANDBOX: "network"}
             options: dict[str, Any] = {"internal": True, "options": bridge, "labels": told}
             make = network._api.create_network
-            await call("given its network", make, network.name, undo=network._remove, **options)
+
+            def remove(made: dict[str, str]) -> None:
+                _docker_orphans.remove_network(network._api, made["Id"])
+
+            await call("given its network", make, network.name, undo=remove, **options)
             network._made = True
             if allow:
                 await network._open(tuple(allow), outside)
@@ -74,6 +78,7 @@ class Network:
             proxies = {name: address for low in ("http_proxy", "https_proxy") for name in (low, low.upper())}
         return replace(spec, network=self.name, name=name, env={**proxies, **spec.env})
 
+    @to_the_end
     async def close(self) -> None:
         """Remove it; a second call does nothing."""
         if self._proxy:
@@ -91,10 +96,6 @@ class Network:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-    def _remove(self, made: dict[str, str]) -> None:
-        with contextlib.suppress(SandboxUnavailable), _docker_engine.errors_of_ours("closed"):
-            _docker_orphans.remove_network(self._api, made["Id"])
 
     async def _open(self, allow: tuple[str, ...], outside: str) -> None:
         spec = SandboxSpec(network=self.name, name=PROXY, memory=256 * MIB, disk=MIB)

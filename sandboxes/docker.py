@@ -291,10 +291,6 @@ class Docker(Supervised):
                 await call("removed", _docker_orphans.remove_container, self._api, container)
         self._folder.release()
 
-    def _remove(self, made: dict[str, str]) -> None:
-        with contextlib.suppress(SandboxUnavailable), _docker_engine.errors_of_ours("removed"):
-            _docker_orphans.remove_container(self._api, made["Id"])
-
     async def _bring_up(self) -> None:
         spec, api = self.spec, self._api
         if spec.runtime:
@@ -302,7 +298,11 @@ class Docker(Supervised):
         image = await call("made", images.find, api, spec.image, spec.pull)
         holder = str(self._folder.path)
         arguments = _docker_container.arguments(api, spec, image=image, holder=holder)
-        made = await call("made", api.create_container, undo=self._remove, **arguments)
+
+        def remove(made: dict[str, str]) -> None:
+            _docker_orphans.remove_container(api, made["Id"])
+
+        made = await call("made", api.create_container, undo=remove, **arguments)
         self.container = made["Id"]
         streams = {"stdin": 1, "stdout": 1, "stderr": 0, "stream": 1}
         wrapped = await call("made", api.attach_socket, self.container, params=streams, undo=hang_up)

@@ -190,6 +190,17 @@ def chain():
     return table, rows
 
 
+def valued_and_batched(fit, table, rows, settings):
+    """What the critic says of the small world now, and the batch with the returns that it is to say instead."""
+    values = fit.before(rows, 8, 99)
+    (final,) = fit.read([np.array([13])], [np.array([0])], 99)
+    valued = table.with_values(values[first_answers(table)], np.array([np.nan, final[0]]))
+    _, targets = ppo.advantages(valued, settings)
+    column = at_first_answers(valued, targets)
+    batch = batch_of(rows, column, pad=0, columns={"returns": fit.in_unit(column)}, counts={"returns": 4.0})
+    return valued, batch
+
+
 def test_values_of_a_small_world_are_learned(policy):
     """The fixed point is known: V = 0.81, 0.9, 1 on the way to the reward, and 0.1 / (1 - 0.9) where it never ends."""
     table, rows = chain()
@@ -197,12 +208,7 @@ def test_values_of_a_small_world_are_learned(policy):
     fit = Fit(make_critic("small:hidden=16,layers=1,heads=2", policy, HEADS, seed=4)[0], policy, learning_rate=5e-3)
     fit.measure(np.array([0.0, 1.0]))
     for _ in range(250):
-        values = fit.before(rows, 8, 99)
-        (final,) = fit.read([np.array([13])], [np.array([0])], 99)
-        valued = table.with_values(values[first_answers(table)], np.array([np.nan, final[0]]))
-        _, targets = ppo.advantages(valued, settings)
-        column = at_first_answers(valued, targets)
-        batch = batch_of(rows, column, pad=0, columns={"returns": fit.in_unit(column)}, counts={"returns": 4.0})
+        valued, batch = valued_and_batched(fit, table, rows, settings)
         where = batch.columns["returns"].isfinite()
         value = fit.values(batch, where)
         total, _ = ppo.value_loss(value, value, batch.columns["returns"], where, settings, tokens=4.0)
@@ -220,12 +226,7 @@ def test_a_classifying_critic_learns_the_values_of_a_small_world(policy):
     fit = Fit(make_critic("small:hidden=16,layers=1,heads=2", policy, heads, seed=4)[0], policy, learning_rate=5e-3)
     fit.measure(np.array([0.0, 1.0]))
     for _ in range(250):
-        values = fit.before(rows, 8, 99)
-        (final,) = fit.read([np.array([13])], [np.array([0])], 99)
-        valued = table.with_values(values[first_answers(table)], np.array([np.nan, final[0]]))
-        _, targets = ppo.advantages(valued, settings)
-        column = at_first_answers(valued, targets)
-        batch = batch_of(rows, column, pad=0, columns={"returns": fit.in_unit(column)}, counts={"returns": 4.0})
+        valued, batch = valued_and_batched(fit, table, rows, settings)
         (fit.errors(batch, batch.columns["returns"]).sum() / 4).backward()
         fit.accumulate()
         assert np.isfinite(fit.step(1.0))

@@ -65,7 +65,7 @@ def test_the_answer_is_what_transformers_gives_for_these_images(model):
     from PIL import Image
 
     answers = {seeds: answer(model, asked(*seeds)).text for seeds in [(), (1,), (2,), (1, 2), (2, 1)]}
-    assert len(set(answers.values())) > 2, "other images, the same words"
+    assert len(set(answers.values())) == 5, "other images, the same words"
     loaded = model.load()
     processor = loaded.encoder._processor
     for seeds, text in answers.items():

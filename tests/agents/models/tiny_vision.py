@@ -47,8 +47,9 @@ def build_tiny_vision_model(folder: Path, *, context: int = 4096, seed: int = 0)
     with torch.random.fork_rng(devices=[]):
         network = LlavaForConditionalGeneration(config)
     generator = torch.Generator().manual_seed(seed)
-    for parameter in network.parameters():
-        if parameter.dim() > 1:
+    for name, parameter in network.named_parameters():
+        # This vector too is drawn from the global generator; the others are gains and offsets, ones and zeros.
+        if parameter.dim() > 1 or name.endswith("class_embedding"):
             parameter.data.normal_(0.0, 0.2, generator=generator)
     # Penalties that a model's authors chose for chatting must not act on what is asked for here.
     network.generation_config = GenerationConfig(
