@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 
 import pytest
 
 from arena.core.errors import UsageError
 from arena.sandboxes import Bubblewrap, Docker, Network, SandboxSpec, _docker_engine
-from arena.sandboxes._docker_engine import SANDBOX
+from arena.sandboxes._docker_engine import HOLDER, SANDBOX
 from arena.sandboxes._proxy import allowed, target_of
 
 SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=4 << 20, timeout=120)
@@ -27,6 +28,12 @@ except OSError as error:
 @pytest.fixture(scope="module", autouse=True)
 def docker(require):
     require("docker")
+
+
+def networks():
+    """Those of this test process; others share the engine."""
+    found = _docker_engine.client().networks(filters={"label": SANDBOX})
+    return [network for network in found if network["Labels"][HOLDER].startswith(os.environ["ARENA_SANDBOX_DIR"])]
 
 
 async def fetch(sandbox, address):
@@ -59,8 +66,7 @@ def test_containers_of_one_task_reach_each_other_and_nobody_else():
                 assert (await fetch(agent, "http://example.org/")).startswith("refused")
 
     asyncio.run(play())
-    api = _docker_engine.client()
-    assert not api.networks(filters={"label": SANDBOX})
+    assert not networks()
 
 
 def test_only_allowed_hosts_are_reached_through_the_proxy():
@@ -94,7 +100,7 @@ def test_a_network_given_up_while_it_is_made_is_removed():
 
     for step in range(8):
         asyncio.run(give_up(0.02 * step))  # the loop waits for its threads at the end
-    assert not _docker_engine.client().networks(filters={"label": SANDBOX})
+    assert not networks()
 
 
 def test_bubblewrap_has_no_network(require):
