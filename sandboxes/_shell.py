@@ -28,14 +28,19 @@ STATE_SECONDS = 10.0
 STATE_LIMIT = 4 << 20
 """Bytes; a larger state is not taken over, and the one before it stands."""
 
-STATE = r"""builtin printf 'cd -- %q\n' "$PWD"
+STATE = r"""builtin printf 'builtin eval "builtin shopt -u ${BASHOPTS//:/ }"\nbuiltin shopt -s %s\n' "${BASHOPTS//:/ }"
+builtin printf 'cd -- %q\n' "$PWD"
 builtin declare -p
 builtin declare -f
 builtin alias -p
-builtin shopt -p
-builtin shopt -po
-builtin umask -p"""
-"""Commands that print what makes the shell's state, as commands that make it again."""
+builtin umask -p
+builtin printf 'builtin eval "builtin set +o ${SHELLOPTS//:/ +o }"\nbuiltin set -o %s\n' "${SHELLOPTS//:/ -o }"
+"""
+"""Commands that print what makes the shell's state, as commands that make it again.
+
+bash writes line by line, and each line wakes everyone on its way: so options are two lines and not `shopt -p`. How
+functions are read depends on the one kind of options, and whether anything is run (`set -n`, `set -e`) on the other.
+"""
 
 
 class SupervisedShell(Shell):
