@@ -111,5 +111,5 @@ def here() -> list[type[Sandbox]]:
 
 def measure() -> Report:
     """Wall time, because most of it is spent by other processes."""
-    method = f"Wall time, medians of {COMMANDS} commands and of {SANDBOXES} sandboxes; shell and bare commands in turns."
+    method = f"Wall time, medians of {COMMANDS} commands and {SANDBOXES} sandboxes; shell and bare commands in turns."
     return Report(method, [figure for back_end in here() for figure in asyncio.run(measured(back_end))])
