@@ -19,7 +19,7 @@ from arena.core.errors import InfrastructureError, UsageError
 from arena.core.paths import cache_folder
 from arena.environments.swe._manifest import Package, Wheel
 
-__all__ = ["PYTEST", "Tree", "download_archive", "fetch_archive", "original_tree", "packages_folder", "write_tree"]
+__all__ = ["PYTEST", "Tree", "fetch_archive", "fetch_unseen", "original_tree", "packages_folder", "write_tree"]
 
 Tree = Mapping[str, bytes]
 """The files of a repository: path -> content."""
@@ -90,6 +90,20 @@ def fetch_archive(requirement: str, sha256: str, wheel: bool = False) -> Path:
                 )
             keep_archive(found, sha256)
     return place
+
+
+def fetch_unseen(requirement: str, wheel: bool = False) -> tuple[bytes, str]:
+    """Fetch an archive whose hash nobody knows yet into the cache: its content and its sha256.
+
+    Raises:
+        InfrastructureError: it cannot be fetched.
+    """
+    with tempfile.TemporaryDirectory(prefix="arena-fetch-") as folder:
+        archive = download_archive(requirement, Path(folder), wheel)
+        content = archive.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        keep_archive(archive, sha256)
+    return content, sha256
 
 
 def keep_archive(archive: Path, sha256: str) -> None:

@@ -11,6 +11,8 @@ SHOWN = 3
 LINES = 14
 FRAME = re.compile(r"^(\S+\.py):(\d+): in (.+)$")
 PATH = re.compile(r"(/repo/)?[\w./-]+\.py(:\d+)?")
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+"""Another in every run: the same bug shall be told in the same words."""
 
 
 def statement(package: str, failing: int, texts: Mapping[str, str]) -> str:
@@ -51,4 +53,4 @@ def observation(text: str) -> str:
     if not error:
         return ""
     shown = [*(f"> {line}" for line in code), *error][:LINES]
-    return PATH.sub("…", "\n".join(shown))
+    return ADDRESS.sub("", PATH.sub("…", "\n".join(shown)))

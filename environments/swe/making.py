@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import tempfile
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from arena.core.errors import EnvironmentFailure, UsageError
@@ -35,8 +35,7 @@ from arena.environments.swe._running import Report
 from arena.environments.swe._sources import (
     PYTEST,
     Tree,
-    download_archive,
-    keep_archive,
+    fetch_unseen,
     original_tree,
     packages_folder,
     unpack_archive,
@@ -61,13 +60,12 @@ Outcomes = dict[str, str | None]
 """test -> its outcome; None for one that is gone"""
 
 
-@dataclass
-class Progress:
-    """What is known of a package, so that a run can be taken up again."""
+@dataclass(frozen=True)
+class Baseline:
+    """What three runs of the original told: the tests that pass, and by which of them each function is called."""
 
-    tests: list[str] = field(default_factory=list)
-    called: list[tuple[str, str, list[str]]] = field(default_factory=list)
-    tried: int = 0
+    tests: list[str]
+    called: list[tuple[str, str, list[str]]]
 
 
 async def make_tasks(
@@ -109,7 +107,7 @@ async def make_tasks(
             raise UsageError(f"{path} holds tasks of {name} {package.version}: use another folder for {version}.")
         tree = original_tree(package)
     else:
-        archive, sha256 = _fetched(requirement, wheel=False)
+        archive, sha256 = fetch_unseen(requirement)
         tree = unpack_archive(archive)
         wheels = tuple(_wheel(need) for need in needs)
         if root is None:
@@ -144,33 +142,37 @@ class Maker:
     ) -> None:
         self.package, self.tree, self.back_end = package, tree, back_end
         self.path, self.seed, self.say = path, seed, say
-        name = f"{package.name}-{package.version}-{package.sha256[:8]}-{seed}.json"
-        self._notes = cache_folder() / "swe" / "making" / name
+        about = (package.root, *(f"{need.name}=={need.version}" for need in package.needs), sys.version)
+        mark = hashlib.sha256("\n".join((package.sha256, *about)).encode()).hexdigest()[:12]
+        self._notes = cache_folder() / "swe" / "making" / f"{package.name}-{package.version}-{mark}.json"
 
     async def make(self, count: int) -> Package:
         """Make tasks until there are `count`, or until nothing new is found."""
-        progress = self._known()
-        if not progress.tests:
-            progress = await self._baseline()
-            self._note(progress)
-        self.package = replace(self.package, tests=by_file(progress.tests))
-        called: Called = {(file, name): frozenset(tests) for file, name, tests in progress.called}
-        candidates = itertools.islice(
-            bugs(self.package, self.tree, called, self.seed), progress.tried, progress.tried + ATTEMPTS * count
-        )
-        while (missing := count - len(self.package.tasks)) > 0:
-            batch = list(itertools.islice(candidates, min(BATCH, missing + 2)))
-            if not batch:
-                break
+        missing = count - len(self.package.tasks)
+        if missing <= 0:
+            return self.package
+        baseline = await self._baseline()
+        self.package = replace(self.package, tests=by_file(baseline.tests))
+        called: Called = {(file, name): frozenset(tests) for file, name, tests in baseline.called}
+        found = bugs(self.package, self.tree, called, self.seed)
+        tried, left = self._left(itertools.islice(found, ATTEMPTS * count))
+        while missing > 0 and (batch := list(itertools.islice(left, min(BATCH, missing + 2)))):
             kept = await self._validated(batch, called, missing)
-            progress.tried += len(batch)
+            tried += len(batch)
+            missing -= len(kept)
             self.package = replace(self.package, tasks=(*self.package.tasks, *kept))
             save(self.package, self.path)
-            self._note(progress)
-            self.say(f"{self.package.name}: {len(self.package.tasks)} of {count} tasks, {progress.tried} bugs tried")
+            self.say(f"{self.package.name}: {len(self.package.tasks)} of {count} tasks, {tried} bugs tried")
         if not self.package.tasks:
             raise UsageError(f"No bug in {self.package.name} that its tests notice was found.")
         return self.package
+
+    def _left(self, found: Iterable[Bug]) -> tuple[int, Iterator[Bug]]:
+        """How many bugs a run that made what there is has tried, and the new ones behind them."""
+        known = {task.edits: task.seed for task in self.package.tasks}
+        every = list(found)
+        tried = max((place + 1 for place, bug in enumerate(every) if known.get(bug.edits) == self.seed), default=0)
+        return tried, (bug for bug in every[tried:] if bug.edits not in known)
 
     async def _run(self, variants: Sequence[Variant], hash_seed: int) -> list[Report]:
         tests = self._test_files()
@@ -182,7 +184,26 @@ class Maker:
         named = [file for file in self.tree if is_test(file) and file.endswith(".py")]
         return [file for file in named if file.rpartition("/")[2] not in ("conftest.py", "__init__.py")]
 
-    async def _baseline(self) -> Progress:
+    async def _baseline(self) -> Baseline:
+        """Run the original, or read what it told before.
+
+        Raises:
+            UsageError: tests of tasks that there are already do not pass.
+        """
+        if self._notes.exists():
+            data = json.loads(self._notes.read_text())
+            baseline = Baseline(data["tests"], [(file, name, tests) for file, name, tests in data["called"]])
+        else:
+            baseline = await self._measured()
+            self._notes.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._notes.with_suffix(".partial")
+            partial.write_text(json.dumps(asdict(baseline)))
+            partial.replace(self._notes)
+        if lost := sorted(set(self.package.test_ids) - set(baseline.tests)):
+            raise UsageError(f"{self.path} counts on {lost[0]}, which does not pass here ({len(lost)} such tests).")
+        return replace(baseline, tests=list(self.package.test_ids or baseline.tests))
+
+    async def _measured(self) -> Baseline:
         """The tests that pass three times on the original and whose functions can be found, and what they call."""
         if not self._test_files():
             raise UsageError(f"The source archive of {self.package.name} has no tests.")
@@ -201,7 +222,7 @@ class Maker:
             for function in runs[0].calls.get(test, ()):
                 called.setdefault(function, []).append(test)
         self.say(f"{self.package.name} {self.package.version}: {len(tests)} tests pass, {runs[0].seconds:.1f} s")
-        return Progress(tests, [(*function, found) for function, found in sorted(called.items())])
+        return Baseline(tests, [(*function, found) for function, found in sorted(called.items())])
 
     async def _validated(self, batch: Sequence[Bug], called: Called, most_tasks: int) -> list[SweTask]:
         """Tasks of those bugs that the tests notice, and always in the same way; no more than are wanted."""
@@ -229,9 +250,10 @@ class Maker:
                 texts.setdefault(bug, report.texts)
             left = [bug for bug in left if self._counts(maps[bug])]
         tasks: list[SweTask] = []
+        next_number = 1 + max((int(task.id.rpartition("-")[2]) for task in self.package.tasks), default=-1)
         for bug in left:
             failing = frozenset(test for test, outcome in maps[bug][0].items() if outcome != "passed")
-            tasks += self._task(bug, failing, texts[bug], len(self.package.tasks) + len(tasks))
+            tasks += self._task(bug, failing, texts[bug], next_number + len(tasks))
         return tasks
 
     @staticmethod
@@ -270,30 +292,9 @@ class Maker:
             return False
         return True
 
-    def _known(self) -> Progress:
-        if not self._notes.exists() or (self.package.tests and not self.path.exists()):
-            return Progress()
-        data = json.loads(self._notes.read_text())
-        return Progress(data["tests"], [(file, name, tests) for file, name, tests in data["called"]], data["tried"])
-
-    def _note(self, progress: Progress) -> None:
-        self._notes.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._notes.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(progress)))
-        partial.replace(self._notes)
-
-
-def _fetched(requirement: str, wheel: bool) -> tuple[bytes, str]:
-    with tempfile.TemporaryDirectory(prefix="arena-fetch-") as folder:
-        archive = download_archive(requirement, Path(folder), wheel)
-        content = archive.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        keep_archive(archive, sha256)
-    return content, sha256
-
 
 def _wheel(requirement: str) -> Wheel:
     name, _, version = requirement.partition("==")
     if not version:
         raise UsageError(f"Name the version of {name} too, as in {name}==1.2.3.")
-    return Wheel(name, version, _fetched(requirement, wheel=True)[1])
+    return Wheel(name, version, fetch_unseen(requirement, wheel=True)[1])
