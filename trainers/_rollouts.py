@@ -75,6 +75,8 @@ class Rollouts:
         def work(share: Sequence[Job]) -> Playing:
             now, seed, most = writer is self.writer, self.config.seed, self.config.concurrency
             told = (lambda finished: self.show(f"playing {finished}/{len(share)}")) if now else None
+            if now:
+                self.show(f"playing 0/{len(share)}")
             return self.cancellable(play(agent, share, seed=seed, concurrency=most, writer=writer, on_episode=told))
 
         return play_in_shares(self.ranks, jobs, work)

@@ -316,7 +316,8 @@ class Training:
     def evaluate(self, step: int) -> dict[str, Any]:
         """Play the held-out tasks once each; returns success and score with their 95 % intervals."""
         self._show("evaluating")
-        return evaluate_on_one_rank(self.config, self.guide or self._sampler.model, self.folder, step, self.ranks)
+        model = self.guide or self._sampler.model
+        return evaluate_on_one_rank(self.config, model, self.folder, step, self.ranks, show=self._show)
 
     def close(self) -> None:
         """Let go of the run, of the tracker and of the model's thread."""

@@ -28,7 +28,7 @@ def execute_episodes(
         def count(execution: Execution) -> None:
             nonlocal done
             done += 1
-            line.write(f"{done}/{asked} episodes executed again", last=False)
+            line.write(f"{done}/{asked} episodes executed again")
 
         results = asyncio.run(execute_all(records, concurrency=concurrency, on_execution=count))
     diverged = [result for result in results if result.divergence is not None]

@@ -42,13 +42,13 @@ class ProgressLine:
         self.clear()
 
     def show(self, progress: Progress) -> None:
-        """Called after every episode."""
-        self.write(progress.line(), last=progress.done >= progress.asked)
+        """Called before the first episode and after every one."""
+        self.write(progress.line(), always=not progress.rate or progress.done >= progress.asked)
 
-    def write(self, text: str, *, last: bool = False) -> None:
-        """Replace the line; not every time where that would be too often, but always for the `last`."""
+    def write(self, text: str, *, always: bool = False) -> None:
+        """Replace the line; unless `always`, not every time where that would be too often."""
         now = time.monotonic()
-        if now - self._last < self._every and not last:
+        if now - self._last < self._every and not always:
             return
         self._last = now
         if self._terminal:

@@ -109,6 +109,7 @@ def _collect(config: CollectConfig, out: Path | None, resume: Path | None, as_js
     from arena.evaluation.collection import collect_async
 
     with ProgressLine() as line, Interrupts() as interrupts:
+        line.write(f"{config.target}: looking up its tasks …")
         collection = asyncio.run(
             collect_async(config, out=out, resume=resume, on_progress=line.show, on_engine=interrupts.watch)
         )

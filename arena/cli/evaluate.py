@@ -141,6 +141,7 @@ def _evaluate(
     from arena.evaluation import evaluate_async
 
     with ProgressLine() as line, Interrupts() as interrupts:
+        line.write(f"{config.target}: looking up its tasks …")
         evaluation = asyncio.run(
             evaluate_async(config, out=out, resume=resume, on_progress=line.show, on_engine=interrupts.watch)
         )

@@ -20,6 +20,7 @@ from arena.core.errors import MissingPrerequisite, UsageError
 
 if TYPE_CHECKING:
     from arena.trainers._config import TrainConfig
+    from arena.trainers._ranks import Ranks
     from arena.trainers._training import Training
 
 SUMMARY = "Train a language model with multi-turn RL."
@@ -154,19 +155,32 @@ def _configured(chosen: dict[str, Any], file: Path | None, settings: list[str]) 
 def _train(configured: Callable[[], TrainConfig] | Path, out: Path | None, as_json: bool) -> int:
     """A new training, or the run to go on with; under torchrun this process is one of several."""
     from arena.trainers._ranks import Ranks
-    from arena.trainers._training import Training
 
     ranks = Ranks.join()
     try:
         with ranks:
-            if isinstance(configured, Path):
-                return _run(Training.resume(configured, ranks), as_json)
-            return _run(Training.start(configured(), out, ranks), as_json)
+            return _run(_opened(configured, out, ranks), as_json)
     except Exception:
         if ranks.speaks:
             raise
         # Another rank says what happened.
         raise typer.Exit(4) from None
+
+
+def _opened(configured: Callable[[], TrainConfig] | Path, out: Path | None, ranks: Ranks) -> Training:
+    """The run, opened: the model is loaded and each environment tried, which takes a while and is therefore said."""
+    from arena.trainers._training import Training
+
+    with ProgressLine() as line:
+        if isinstance(configured, Path):
+            doing, opened = f"loading the newest checkpoint of {configured} …", partial(Training.resume, configured)
+        else:
+            config = configured()
+            doing = f"loading {config.model} and trying {config.env} …"
+            opened = partial(Training.start, config, out)
+        if ranks.first:
+            line.write(doing, always=True)
+        return opened(ranks=ranks)
 
 
 def _run(training: Training, as_json: bool) -> int:

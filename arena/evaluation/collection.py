@@ -131,7 +131,7 @@ async def collect_async(
         config: what to play.
         out: the run folder to write; `runs/<time>-collect-<target>` unless told.
         resume: a run folder to complete instead.
-        on_progress: called after every episode.
+        on_progress: called before the first episode and after every one.
         on_engine: receives each agent's engine, to drain or cancel it.
 
     Raises:
@@ -203,6 +203,8 @@ async def _run(
             on_progress(progress)
 
     budget = Budget(config.max_cost, spent=sum(row.cost or 0.0 for row in earlier))
+    if on_progress is not None:
+        on_progress(progress)
     try:
         for spec, jobs in lacking.items():
             engine = Engine(

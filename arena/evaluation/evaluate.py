@@ -68,7 +68,7 @@ def evaluate(
         model: model spec, or a model, where the agent needs one.
         out: the run folder to write; `runs/<time>-<target>-<agent>` unless told.
         resume: a run folder to complete instead.
-        on_progress: called after every episode.
+        on_progress: called before the first episode and after every one.
         options: further fields of `EvalConfig`.
 
     Raises:
@@ -101,7 +101,7 @@ async def evaluate_async(
         config: what to evaluate.
         out: the run folder to write.
         resume: a run folder to complete instead.
-        on_progress: called after every episode.
+        on_progress: called before the first episode and after every one.
         on_engine: receives the engine, to drain or cancel it.
         made: objects to use instead of building them.
         suite: the tasks, instead of those the configuration names.
@@ -165,9 +165,12 @@ async def _run(
     reader = open_run(writer.folder)
     jobs = list(missing(play.suite, play.config.repeats, reader.rows())) if play.jobs is None else play.jobs
     earlier = reader.rows(latest=False)
-    engine = _engine(play, writer, earlier, _counting(Progress(play.asked, earlier, len(jobs)), on_progress))
+    progress = Progress(play.asked, earlier, len(jobs))
+    engine = _engine(play, writer, earlier, _counting(progress, on_progress))
     if on_engine is not None:
         on_engine(engine)
+    if on_progress is not None:
+        on_progress(progress)
     try:
         await engine.run(jobs)
     finally:

@@ -29,6 +29,7 @@ def test_a_table_and_what_to_type_next(arena: Shell):
         "run it again  arena replay runs/a --execute\n"
         "compare       arena compare runs/a OTHER\n"
     )
+    assert said.err.startswith("0/12 episodes"), "nothing is seen until the first episode ends"
     assert "12/12 episodes · score 1.000" in said.err
     assert "\r" not in said.err, "progress is rewritten only on a terminal"
     for line in said.out.splitlines():

@@ -249,8 +249,8 @@ def test_an_episode_tried_again_counts_once_by_its_newest_attempt(tmp_path):
 
     options: dict[str, Any] = {"tasks": 4, "max_turns": 1, "concurrency": 1, "on_progress": show}
     evaluate(GAME, build("chat", Guesser(fails=3)), **options, out=tmp_path / "run")
-    assert [done for done, _ in lines] == [1, 1, 2, 2, 3, 4]
-    assert lines[1][1] == {Outcome.INFRASTRUCTURE_ERROR: 1}
+    assert [done for done, _ in lines] == [0, 1, 1, 2, 2, 3, 4], "it is shown at once that it runs"
+    assert lines[2][1] == {Outcome.INFRASTRUCTURE_ERROR: 1}
     assert lines[-1][1] == {Outcome.INFRASTRUCTURE_ERROR: 1, Outcome.TRUNCATED: 3}
 
 

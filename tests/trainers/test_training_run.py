@@ -75,7 +75,8 @@ def test_two_steps_through_the_command_line(tiny_model, tmp_path, capsys):
     for setting in ("params.size=3", "max_turns=3", "eval_every=1", "eval_tasks=2", "optimiser.learning_rate=1e-3"):
         words += ["--set", setting]
     assert arena(words) == 0
-    said = capsys.readouterr().out
+    said, progress = capsys.readouterr()
+    assert progress.startswith(f"loading {tiny_model} and trying arena/Maze-v0 …\n"), "nothing is seen for seconds"
     assert "before" in said
     assert "after step 2" in said
     assert " success on held-out tasks\n 1.00 ┤" in said
