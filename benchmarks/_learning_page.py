@@ -110,7 +110,9 @@ def _beside(all_runs: Sequence[Learned], one: str, other: str) -> str:
     lines = [
         f"## {one} beside {other}\n",
         f"Held-out success of {one} minus that of {other}, paired by seed: after the last step, and on average over",
-        "the turns that both took, which says who learns faster. An interval that holds 0 tells nothing apart.\n",
+        "the turns that both took, which says who learns faster. An interval that holds 0 tells nothing apart.",
+        "With the settings below the two differ in step advantages alone: where no state recurs they are the same",
+        "algorithm, so the differences are what step advantages bring.\n",
         "| task | seeds | at the end | on average over the turns |",
         "|---|---|---|---|",
     ]
@@ -134,7 +136,10 @@ def _recurring(states: Sequence[Recurring]) -> str:
         "## How often states recur\n",
         "Episodes of the clones on tasks that they were not shown, before anything is learned from them. GRPO learns",
         "nothing from a group whose episodes all had the same return; GiGPO's step advantages also compare the turns",
-        "of a group that acted in the same state, by their discounted returns.\n",
+        "of a group that acted in the same state, by their discounted returns. States recur in all of these tasks, but",
+        "a step advantage is 0 where all that passed through a state came to the same discounted return, as where all",
+        "failed: the last two columns, not the recurrence, are what GiGPO has beyond GRPO. Means over clones, in",
+        "brackets the least and the most.\n",
         "| task | clones | groups with equal returns | turns in a state that another episode of the group met too "
         "| turns with a step advantage | the same in groups with equal returns |",
         "|---|---|---|---|---|---|",
@@ -143,9 +148,15 @@ def _recurring(states: Sequence[Recurring]) -> str:
         found = [one for one in states if one.task == task]
         if found:
             names = ("silent", "recurring", "credited", "credited_silent")
-            shares = (f"{np.mean([getattr(one, name) for one in found]):.0%}" for name in names)
+            shares = (_range([getattr(one, name) for one in found]) for name in names)
             lines.append(f"| {task} | {len(found)} | {' | '.join(shares)} |")
     return "\n".join([*lines, ""])
+
+
+def _range(shares: Sequence[float]) -> str:
+    """The mean of shares, and between which they lie."""
+    spread = f" [{min(shares):.0%}, {max(shares):.0%}]" if len(shares) > 1 else ""
+    return f"{np.mean(shares):.0%}{spread}"
 
 
 def with_interval(values: NDArray[np.float64], *, signed: bool = False, digits: int = 3) -> str:

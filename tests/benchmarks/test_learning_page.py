@@ -11,12 +11,13 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("matplotlib")
 
-from arena.trainers import TurnTable
+from arena.trainers import TurnTable, gigpo, grpo
 from arena.trainers._config import TrainConfig
 from arena.trainers._training import Training
 from benchmarks._learning_page import along_turns, interquartile_mean, write_page
 from benchmarks._learning_runs import Learned, read, run_missing, train
 from benchmarks._learning_states import read_states, recurring, write_states
+from benchmarks._learning_tasks import SETTINGS
 
 
 def learned(algorithm, seed, *success, turns=1000):
@@ -70,9 +71,23 @@ def test_recurring_states_are_counted(tmp_path):
     write_states([replace(found, silent=1.0)], tmp_path / "states.jsonl")
     states = read_states(tmp_path / "states.jsonl")
     assert [(one.seed, one.silent) for one in states] == [(0, 1.0), (1, 0.5)]
-    assert "| maze | 2 | 75% | 50% | 50% | 50% |" in write_page(
+    assert "| maze | 2 | 75% [50%, 100%] | 50% [50%, 50%] | 50% [50%, 50%] | 50% [50%, 50%] |" in write_page(
         [learned("grpo", 0, 0.4, 0.5)], tmp_path / "p.md", states
     )
+
+
+def test_where_no_state_recurs_gigpo_is_grpo():
+    """Any other difference between their settings would be taken for what step advantages bring."""
+    drawn = np.random.default_rng(0)
+    table = TurnTable.of(
+        group=np.arange(40) // 20, episode=np.arange(40) // 5, state=np.arange(40), reward=drawn.random(40)
+    )
+    one, other = gigpo.Config(**SETTINGS["gigpo"]), grpo.Config(**SETTINGS["grpo"])
+    np.testing.assert_array_equal(gigpo.advantages(table, one), grpo.advantages(table, other))
+    assert np.abs(gigpo.advantages(table, one)).max() > 0.1
+    for name in ("clip_low", "clip_high", "aggregation"):
+        assert getattr(one, name) == getattr(other, name), name
+    assert other.dual_clip is None
 
 
 def test_a_run_that_is_there_is_not_done_again(tmp_path):
