@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,9 @@ from arena.trainers._optimiser import OptimiserOptions
 from arena.trainers._policy import PolicyOptions
 from arena.trainers._table import GroupBy
 from arena.trainers._trackers import TrackerName
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _TABLES: dict[str, type[BaseModel]] = {
     "curriculum": CurriculumOptions,
@@ -134,7 +137,7 @@ class TrainConfig(BaseModel):
         try:
             config = cls.model_validate({**values, "model": str(values.get("model", "")).removeprefix("hf:")})
         except ValidationError as error:
-            wrong = "; ".join(_in_words(e["type"], [str(part) for part in e["loc"]], e["msg"]) for e in error.errors())
+            wrong = "; ".join(_in_words(e) for e in error.errors())
             raise UsageError(f"The training cannot be configured like this: {wrong}.") from None
         config = config._placed()
         read_settings(config.algorithm, config.settings)
@@ -242,13 +245,15 @@ def _whole(path: str) -> str:
     return str(found.absolute()) if path and found.exists() else path
 
 
-def _in_words(kind: str, place: list[str], message: str) -> str:
-    if kind == "extra_forbidden":
+def _in_words(error: ErrorDetails) -> str:
+    place, message = [str(part) for part in error["loc"]], error["msg"]
+    if error["type"] == "extra_forbidden":
         known = _TABLES.get(place[0], TrainConfig).model_fields
         close = difflib.get_close_matches(place[-1], known, n=1)
         meant = f"did you mean {close[0]!r}" if close else f"there is {', '.join(known)}"
         return f"there is no option {'.'.join(place)!r}, {meant}"
-    return f"{'.'.join(place)}: {message[0].lower()}{message[1:]}"
+    found = f", not {error['input']!r}" if isinstance(error["input"], int | float | str | bool) else ""
+    return f"{'.'.join(place)}: {message[0].lower()}{message[1:]}{found}"
 
 
 __all__ = ["TrainConfig"]
