@@ -70,6 +70,13 @@ def test_environments_with_rewards_or_without_an_oracle_pass():
         in_any_thread(check_rewards(training_tasks(config("m", env=env, params={}, max_turns=None))[0]))
 
 
+@pytest.mark.parametrize("name", ["gigpo", "grpo", "gspo", "loop", "opo", "rloo"])
+def test_a_group_of_one_is_refused_where_groups_are_compared(name):
+    """All advantages would be 0, and nothing learned until somebody wonders."""
+    with pytest.raises(UsageError, match=rf"{name} compares the episodes .* group_size=1 .*ppo, reinforce"):
+        config("m", algorithm=name, group_size=1)
+
+
 CUT_OFF = "chat:top_p=0.9"
 
 

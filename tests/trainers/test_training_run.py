@@ -320,7 +320,7 @@ def test_trouble_is_said_in_words_once():
 
 WRONG = {
     "a group of one": ({"group_size": 1}, r"group_size=1 teaches nothing"),
-    "no steps": ({"steps": 0}, r"steps: input should be greater than or equal to 1"),
+    "no steps": ({"steps": 0}, r"steps: input should be greater than or equal to 1, not 0"),
     "an unknown setting": ({"settings": {"gama": 1}}, r"no setting 'gama'. Did you mean 'gamma'"),
     "a setting of the wrong kind": ({"settings": {"gamma": "much"}}, r"gamma: input should be a valid number"),
     "an unknown option": ({"stepz": 1}, r"did you mean 'steps'"),
