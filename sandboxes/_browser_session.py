@@ -58,6 +58,7 @@ class BrowserSession:
         self._broken: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         self._closed = False
         self._identity = ""
+        self._windows = 0
         self._active: Tab | None = None
         self._clock = None if spec.clock is None else PageClock(context, round(1000 * spec.clock))
         self._end: asyncio.TimerHandle | None = None
@@ -273,7 +274,7 @@ class BrowserSession:
                 self._raise_failure()  # a tab that was closed while we waited for it
                 if not self.tabs:
                     await self.new_tab()
-            while any(tab.busy for tab in self.tabs):
+            while self._busy():
                 left = until - clock.time()
                 if left <= 0:
                     return
@@ -284,6 +285,10 @@ class BrowserSession:
                 self._raise_failure()
             if self._activity() == before or clock.time() > until:
                 return
+
+    def _busy(self) -> bool:
+        """Whether something is loading, or a window has been made of whose page nothing is known yet."""
+        return any(tab.busy for tab in self.tabs) or self._windows > len(self.tabs)
 
     def _activity(self) -> tuple[int, int]:
         return len(self.tabs), sum(tab.activity for tab in self.tabs)
@@ -321,6 +326,8 @@ class BrowserSession:
                     self.breaks(reason)
 
     def _counted(self, windows: int) -> None:
+        self._windows = windows
+        self._moved.set()
         if windows > self.spec.tabs:
             self.breaks("tabs")
 

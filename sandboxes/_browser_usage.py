@@ -90,7 +90,7 @@ class Windows:
         await line.send("Target.setDiscoverTargets", {"discover": True})
 
     def watch(self, context: str, tell: Callable[[int], Any]) -> None:
-        """Call `tell` with the number of windows of a context whenever there is a new one."""
+        """Call `tell` with the number of windows of a context whenever it changes."""
         self._watched[context] = tell
 
     def unwatch(self, context: str) -> None:
@@ -102,8 +102,11 @@ class Windows:
         context = told.get("browserContextId", "")
         if told["type"] == "page" and context:
             self._open[told["targetId"]] = context
-            if context in self._watched:
-                self._watched[context](sum(other == context for other in self._open.values()))
+            self._tell(context)
 
     def _destroyed(self, event: dict[str, Any]) -> None:
-        self._open.pop(event["targetId"], None)
+        self._tell(self._open.pop(event["targetId"], ""))
+
+    def _tell(self, context: str) -> None:
+        if context in self._watched:
+            self._watched[context](sum(other == context for other in self._open.values()))
