@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -11,7 +12,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 VARIABLE = "ARENA_TEST_ENGINE"
@@ -59,7 +59,24 @@ def end(folder: Path | None = None) -> None:
         deadline = time.monotonic() + END_SECONDS
         while _runs(pid) and time.monotonic() < deadline:
             time.sleep(0.05)
+    for pid in _of(folder):  # the keepers of containers that did not end in time
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for mount in reversed(Path("/proc/mounts").read_text().splitlines()):
+        place = mount.split()[1]
+        if Path(place).is_relative_to(folder):
+            subprocess.run(["umount", "--lazy", place], capture_output=True, check=False)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _of(folder: Path) -> list[int]:
+    """The processes whose command names the folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(folder) in file.read_bytes() and int(file.parent.name) != os.getpid():
+                found.append(int(file.parent.name))
+    return found
 
 
 def _answers() -> bool:
@@ -96,7 +113,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked() -> Iterator[None]:
     with (Path(os.environ[VARIABLE]) / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
