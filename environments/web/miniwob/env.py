@@ -149,7 +149,10 @@ def tasks(split: Split, seed: int, **params: Any) -> Iterator[Task]:
     )
 
 
-_RELOADED = frozenset({"choose-date", "choose-date-easy", "choose-date-medium", "focus-text-2"})
+_RELOADED = frozenset({"focus-text-2", "search-engine", "stock-market", "use-spinner"}).union(
+    ["book-flight", "book-flight-nodelay", "choose-date", "choose-date-easy", "choose-date-medium"],
+    ["use-autocomplete", "use-autocomplete-nodelay"],
+)
 """Pages that an episode leaves different from how they were loaded."""
 
 _FOR_NOTHING = {"chase-circle": 0.1}
@@ -160,6 +163,13 @@ _COORDINATES = "What has no number is reached by its place: mouse_click(80, 100)
 _START = """({seed, limit}) => {
   document.activeElement?.blur();
   for (const touched of document.querySelectorAll('[data-tampered]')) delete touched.dataset.tampered;
+  const form = document.body.appendChild(document.createElement('form'));
+  const loose = [...document.querySelectorAll('input, textarea, select')].filter(field => !field.form);
+  form.id = 'arena-form';
+  for (const field of loose) field.setAttribute('form', form.id);
+  for (const each of document.forms) each.reset();
+  for (const field of loose) field.removeAttribute('form');
+  form.remove();
   for (const shown of document.querySelectorAll('#reward-last, #reward-avg')) {
     shown.removeAttribute('style');
     shown.textContent = '-';
@@ -172,7 +182,8 @@ _START = """({seed, limit}) => {
   core.EPISODE_MAX_TIME = limit;
   core.startEpisodeReal();
 }"""
-"""Start an episode, without a trace of those before."""
+"""Start an episode, without a trace of those before. A field that was typed into shows what a page writes into it
+only once a form has reset it."""
 
 _REWARD = """() => globalThis.core && core.ept0 !== null
   ? [WOB_RAW_REWARD_GLOBAL, WOB_REWARD_GLOBAL, WOB_DONE_GLOBAL] : null"""
