@@ -7,6 +7,7 @@ sandbox away from it. A back end says how a command is started, and how the supe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from abc import abstractmethod
 from dataclasses import replace
@@ -70,6 +71,10 @@ class Supervised(Sandbox):
         self._commands = 0
         self._paused = False
         self._snapshots: list[FileSnapshot] = []
+        self._starting = asyncio.Lock()
+        """Held while a job is ended: one that begins in that moment could be taken for what it left running."""
+        self._ending: set[asyncio.Task[None]] = set()
+        """What ends jobs that nobody waits for any more."""
         self._lost = ""
         self._shell: SupervisedShell | None = None
 
@@ -134,11 +139,10 @@ class Supervised(Sandbox):
             code = job.ended.result() if done else TIMED_OUT
             result = streams.result(KILLED if code is None else code, timed_out=not done)
         except BaseException:  # cancelled, most likely: the command must not run on
-            self.end_soon(job)
+            self.end_soon(job, command.user, streams)
             raise
-        finally:
-            self.forget(job)
-            streams.close()
+        self.forget(job)
+        streams.close()
         result = await self.after(result, before)
         return replace(result, duration=time.perf_counter() - begin)
 
@@ -146,6 +150,8 @@ class Supervised(Sandbox):
         """The job is over: stop listening for it."""
         self.jobs.discard(job)
         job.close()
+        if not job.ended.done():
+            job.ended.set_result(None)
 
     async def end(self, job: Job, user: str = "") -> None:
         """Kill a job, everything it started, and what earlier commands left running; other jobs live on."""
@@ -153,20 +159,50 @@ class Supervised(Sandbox):
             return
         if user and user != self.spec.user:
             await self.end_as(user)
-        pids = [other.pid for other in self.jobs if not other.ended.done()]
-        if pids:
-            await asyncio.wait(pids, timeout=END_SECONDS)
-        if job.pid.done() and await self.ask("kill", job.pid.result(), *self._others(job)) is not None:
+        async with self._starting:
+            await self._all_known()
+            ended = job.pid.done() and await self.ask("kill", job.pid.result(), *self._others(job)) is not None
+        if ended:
             await asyncio.wait((job.ended,), timeout=FLUSH_SECONDS)
-            return
-        await self.sweep()
-
-    def end_soon(self, job: Job) -> None:
-        """As `end`, without waiting: for a caller that is being cancelled."""
-        if job.pid.done():
-            self.tell("kill", job.pid.result(), *self._others(job))
         else:
-            self.tell("sweep")
+            await self.sweep()
+
+    def end_soon(self, job: Job, user: str = "", streams: Streams | None = None) -> None:
+        """As `end`, and then forget it, without waiting: for a caller that is being cancelled."""
+
+        async def end() -> None:
+            try:
+                with contextlib.suppress(SandboxUnavailable):
+                    await self.end(job, user)
+            finally:
+                self.forget(job)
+                if streams:
+                    streams.close()
+
+        task = asyncio.get_running_loop().create_task(end())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _all_known(self) -> None:
+        """Wait until every job has said which process it is, or that it is none."""
+        deadline = time.monotonic() + END_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            unknown = [job for job in self.jobs if not job.pid.done() and not job.ended.done()]
+            if not unknown:
+                break
+            events = [event for job in unknown for event in (job.pid, job.ended)]
+            await asyncio.wait(events, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+
+    async def settle(self) -> None:
+        """Wait for what `end_soon` was told to end."""
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    async def give_up_ending(self) -> None:
+        """The sandbox closes, and everything ends with it."""
+        for task in self._ending:
+            task.cancel()
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _others(self, job: Job) -> list[int]:
         return [other.pid.result() for other in self.jobs if other is not job and other.pid.done()]
@@ -187,6 +223,7 @@ class Supervised(Sandbox):
 
     async def before(self) -> int:
         """See that commands can be run; returns what `after` wants to know."""
+        await self.settle()
         self.check_open()
         seen = await self.look()
         if await self._is_full(seen):

@@ -149,6 +149,7 @@ class Bubblewrap(Supervised):
         with contextlib.suppress(OSError):
             await self.resume()  # the frozen do not die
         self._lost = self._lost or "it is closed"
+        await self.give_up_ending()
         await self._bwrap.close()
         if self._shell:
             self._shell.drop()

@@ -60,8 +60,6 @@ class Docker(Supervised):
         self.seen = Seen(0, frozenset())
         """What was seen last."""
         self._asked = 0.0
-        self._ending: set[asyncio.Task[None]] = set()
-        """What ends programs that nobody waits for any more."""
         self._wrappers: set[int] = set()
         """Process numbers of the wrappers of commands: one that has reported its end may need a moment to be gone."""
         self._api = _docker_engine.client()
@@ -151,7 +149,8 @@ class Docker(Supervised):
         if streams:
             job.keep(streams.out, streams.error)
         script = text(job.mark)
-        self.jobs.add(job)
+        async with self._starting:
+            self.jobs.add(job)
         try:
             wrapped = await call("used", self._attach, _docker_container.user(user, self.spec), undo=hang_up)
             job.connect(wrapped, script, stdin)
@@ -163,30 +162,16 @@ class Docker(Supervised):
                     f"The engine did not start a program: {job.said[:2000].decode(errors='replace')}"
                 )
             self._wrappers.add(job.pid.result())
-        except asyncio.CancelledError:
-            self._give_up(job)
+        except asyncio.CancelledError:  # it must not run on, even if it begins only now
+            if job.connected:
+                self.end_soon(job)
+            else:
+                self.forget(job)
             raise
         except BaseException:
             self.forget(job)
             raise
         return job
-
-    def _give_up(self, job: ContainerJob) -> None:
-        """Whoever wanted a program is being cancelled: it must not run on, even if it begins only now."""
-        if not job.connected:
-            self.forget(job)
-            return
-
-        async def end() -> None:
-            try:
-                with contextlib.suppress(SandboxUnavailable):
-                    await self.end(job)
-            finally:
-                self.forget(job)
-
-        task = asyncio.get_running_loop().create_task(end())
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
 
     def _attach(self, user: str) -> Any:
         made = self._api.exec_create(self.container, list(BOOT), stdin=True, stdout=True, stderr=True, user=user)
@@ -239,8 +224,7 @@ class Docker(Supervised):
 
     async def before(self) -> int:
         """See `Supervised.before`; where nothing can have happened since the last look, there is no other."""
-        if self._ending:
-            await asyncio.wait(self._ending)
+        await self.settle()
         shell = self._shell
         quiet = isinstance(shell, DockerShell) and self.seen.pids == shell.alone and self.jobs == shell.jobs
         if quiet and not self._dialogue.over and time.monotonic() - self._asked < ASK_SECONDS:
@@ -276,9 +260,7 @@ class Docker(Supervised):
     async def close(self) -> None:
         """See `Sandbox.close`. Snapshots stay: they are released by themselves."""
         self._lost = self._lost or "it is closed"
-        for task in self._ending:
-            task.cancel()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        await self.give_up_ending()
         if self._shell:
             self._shell.drop()
         for job in list(self.jobs):

@@ -18,6 +18,7 @@ look() {
     local path text
     state=() parent=()
     for path in /proc/[0-9]*; do
+        text= # it stays as it is where the process is gone
         IFS= read -r -d '' text 2>/dev/null <"$path/stat"
         text=${text##*) }
         [ -n "$text" ] || continue
@@ -27,30 +28,37 @@ look() {
     done
 }
 
-# A process belongs to the job it descends from; one whose parents have ended belongs to none.
+# A process belongs to the job it descends from; one whose parents have ended belongs to none. What has been killed may
+# wait long for its turn to end on a busy machine: only those that are new in a round speak for a bomb.
 end_job() {
-    local -A spared=()
+    local -A spared=() killed=()
     local -a state parent victims
-    local job=$1 pid top round
+    local job=$1 pid top steps rounds=0 round new
     shift
     if [ $# = 0 ]; then
         kill -KILL -1 # at once, however many there are
         return
     fi
     for pid; do spared[$pid]=1; done
-    for round in 1 2 3 4 5 6; do
+    for ((round = 0; round < 1000; round++)); do
         look
-        victims=()
+        victims=() new=0
         for pid in "${!parent[@]}"; do
             [ "$pid" = 1 ] || [ "${state[pid]}" = Z ] && continue
-            top=$pid
-            while [ "${parent[top]:-1}" -gt 1 ]; do top=${parent[top]}; done
-            [ -n "${spared[$top]}" ] || victims+=("$pid")
+            top=$pid steps=${#parent[@]} # what was read one after the other need not be a tree
+            while [ "${parent[top]:-1}" -gt 1 ] && ((steps-- > 0)); do top=${parent[top]}; done
+            [ -n "${spared[$top]}" ] && continue
+            victims+=("$pid")
+            [ -n "${killed[$pid]}" ] || new=1
+            killed[$pid]=1
         done
         [ ${#victims[@]} = 0 ] && return
         kill -KILL "$job" "${victims[@]}"
+        if ((rounds += new, rounds == 6)); then
+            kill -KILL -1 # they multiply faster than they are read: end everything at once
+            return
+        fi
     done
-    kill -KILL -1 # they multiply faster than they are read: end everything at once
 }
 
 # The kernel's count of processes it ended for want of memory, from the control group (version 2 or 1) where it is shown.
