@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.trainers._batch import Row
+from arena.trainers._rows import Row
 from arena.trainers._table import ENVIRONMENT, POLICY
 
 SYSTEM, OBSERVATION, ANSWER = (150, 220), (40, 140), (8, 48)

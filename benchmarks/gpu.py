@@ -158,7 +158,7 @@ def play(updater: Updater, folder: Path, size: Size) -> tuple[float, list[Episod
 def train_on(updater: Updater, episodes: list[Episode]) -> None:
     """Let the next steps be about these episodes; the advantages are noise, since random play wins nothing."""
     from arena.trainers import TurnTable
-    from arena.trainers._batch import rows_of
+    from arena.trainers._rows import rows_of
 
     tokens = len(TurnTable.from_episodes(episodes).token_producer)
     updater.take(rows_of(episodes), np.random.default_rng(0).normal(size=tokens))

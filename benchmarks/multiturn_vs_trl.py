@@ -44,7 +44,7 @@ class Player:
         from arena.core.task import Task
         from arena.rollout import Engine, Job
         from arena.trainers import TurnTable, grpo
-        from arena.trainers._batch import rows_of
+        from arena.trainers._rows import rows_of
 
         self._rounds += 1
         with self._policy.updating(f"step-{self._rounds}"):

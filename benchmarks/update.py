@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from arena.trainers._batch import Row
+    from arena.trainers._rows import Row
 
 ROWS, TURNS, ROUNDS = 24, 8, 5
 PASS_TOKENS = 4096

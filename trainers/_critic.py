@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from arena.trainers._batch import NOWHERE, Row, on_rows, parts
+from arena.trainers._batch import on_rows, parts
 from arena.trainers._optimiser import Optimiser, OptimiserOptions
+from arena.trainers._rows import NOWHERE, Row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

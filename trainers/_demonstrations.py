@@ -15,7 +15,7 @@ from arena.core.errors import UsageError
 from arena.core.messages import Completion, Message, Sampling, TextPart, Tool
 from arena.core.model import Traits, conversation
 from arena.core.observation import Observation
-from arena.trainers._batch import Row, RowWriter
+from arena.trainers._rows import Row, RowWriter
 
 if TYPE_CHECKING:
     from arena.agents.models.local import LocalModel

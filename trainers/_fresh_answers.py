@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from arena.core.seeds import derive
 from arena.evaluation.evaluate import in_any_thread
-from arena.trainers._batch import NOWHERE, Row
+from arena.trainers._rows import NOWHERE, Row
 from arena.trainers._table import DEMONSTRATOR, ENVIRONMENT, POLICY
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from arena.core.observation import Observation
 from arena.core.outcome import Outcome
 from arena.core.seeds import derive
 from arena.evaluation.evaluate import in_any_thread
-from arena.trainers._batch import Row, RowWriter
 from arena.trainers._demonstrations import Demonstrator, brief_of, show
+from arena.trainers._rows import Row, RowWriter
 from arena.trainers._segments import Segments
 from arena.trainers._table import DEMONSTRATOR, on_last_tokens
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from arena.trainers._batch import scored_rows
 from arena.trainers._policy import Policy
 from arena.trainers._row_logprobs import row_logprobs
+from arena.trainers._rows import scored_rows
 from arena.trainers._shaping import kl_in_reward
 
 if TYPE_CHECKING:

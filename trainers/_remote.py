@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from arena.core.episode import Episode
     from arena.core.model import Model
     from arena.rollout.engine import Writer
-    from arena.trainers._batch import Row
     from arena.trainers._collect import Collected
     from arena.trainers._config import TrainConfig
     from arena.trainers._policy import Policy
+    from arena.trainers._rows import Row
 
     Credit = NDArray[np.float64] | None
     Found = dict[str, float]

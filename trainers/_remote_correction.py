@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from arena.trainers._batch import Batch, Row
+    from arena.trainers._batch import Batch
     from arena.trainers._policy import Policy
+    from arena.trainers._rows import Row
 
 _MOST = 20.0
 """Log-ratios are kept within +-20, so that their exponentials are finite."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from arena.trainers._batch import Batch, Row, batch_of
+from arena.trainers._batch import Batch, batch_of
+from arena.trainers._rows import Row
 from arena.trainers._shares import passes
 from arena.trainers._table import DEMONSTRATOR, POLICY
 

@@ -30,7 +30,6 @@ from arena.records import RunWriter
 from arena.rollout import RecordedModel
 from arena.trainers import _checkpoint
 from arena.trainers._algorithms import algorithm, read_settings
-from arena.trainers._batch import Row, scored_rows
 from arena.trainers._collect import Collected, Informative, check_logprobs
 from arena.trainers._config import TrainConfig
 from arena.trainers._critic import Fitting
@@ -46,6 +45,7 @@ from arena.trainers._ranks import RankLost, Ranks
 from arena.trainers._reference import Reference
 from arena.trainers._remote import open_sampler
 from arena.trainers._rollouts import Rollouts
+from arena.trainers._rows import Row, scored_rows
 from arena.trainers._shaping import shaped
 from arena.trainers._start import sampling_temperature
 from arena.trainers._table import TurnTable

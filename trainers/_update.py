@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from arena.core.seeds import derive
-from arena.trainers._batch import Batch, Row, batch_of, shuffled
+from arena.trainers._batch import Batch, batch_of, shuffled
 from arena.trainers._critic import Fitting, numbers_of
 from arena.trainers._guards import TrainingDiverged, stop
 from arena.trainers._kl import kl
 from arena.trainers._metrics import Averages
+from arena.trainers._rows import Row
 from arena.trainers._shares import passes
 from arena.trainers._table import DEMONSTRATOR, POLICY, TurnTable
 

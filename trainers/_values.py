@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from arena.evaluation.evaluate import in_any_thread
-from arena.trainers._batch import rows_of
 from arena.trainers._next_prompts import next_prompts
+from arena.trainers._rows import rows_of
 from arena.trainers._table import DEMONSTRATOR, POLICY
 
 if TYPE_CHECKING:

@@ -34,11 +34,11 @@ from arena.trainers._returns import discounted_returns
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from arena.trainers._batch import Row
     from arena.trainers._checkpoint import Part
     from arena.trainers._config import TrainConfig
     from arena.trainers._policy import Policy
     from arena.trainers._recorded import Recorded
+    from arena.trainers._rows import Row
     from arena.trainers._segments import Flags, Floats
     from arena.trainers._training import Training
 

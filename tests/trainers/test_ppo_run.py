@@ -24,12 +24,13 @@ from arena.core import registry
 from arena.core.errors import RecordDamaged, UsageError
 from arena.rollout import Engine, Job, RecordedModel
 from arena.trainers import TurnTable, _checkpoint, ppo
-from arena.trainers._batch import NOWHERE, Row, batch_of, rows_of
+from arena.trainers._batch import batch_of
 from arena.trainers._config import TrainConfig
 from arena.trainers._critic import Fit, explained_variance
 from arena.trainers._critic_choice import make_critic
 from arena.trainers._next_prompts import next_prompts
 from arena.trainers._policy import Policy, PolicyOptions
+from arena.trainers._rows import NOWHERE, Row, rows_of
 from arena.trainers._training import Training
 from arena.trainers._values import at_first_answers, first_answers, with_values
 

@@ -22,12 +22,12 @@ from serving import served, spec
 from arena.cli._app import run as arena
 from arena.core.errors import ArenaError, ModelUnavailable, UsageError
 from arena.records import open_run
-from arena.trainers._batch import rows_of
 from arena.trainers._config import TrainConfig
 from arena.trainers._guards import warnings
 from arena.trainers._policy import Policy
 from arena.trainers._remote import open_sampler
 from arena.trainers._remote_correction import corrected, importance, trainer_logprobs
+from arena.trainers._rows import rows_of
 from arena.trainers._staleness import Ahead, HeldBack, fresh, staleness, version_number
 from arena.trainers._training import Training
 

@@ -28,8 +28,9 @@ from arena.core.registry import register
 from arena.core.task import Task
 from arena.records import create_run, open_run
 from arena.rollout import Engine, Job, Prefix, RecordedModel
-from arena.trainers._batch import batch_of, rows_of
+from arena.trainers._batch import batch_of
 from arena.trainers._policy import Policy
+from arena.trainers._rows import rows_of
 
 TEMPLATES = ("chatml", "llama3", "gemma", "strip_reasoning")
 MARK = "Answer7Mark3"

@@ -17,9 +17,10 @@ from arena.agents.models.tiny import build_tiny_model
 from arena.core import registry
 from arena.rollout import Engine, Job, RecordedModel
 from arena.trainers import TurnTable
-from arena.trainers._batch import NOWHERE, RowWriter, batch_of, parts, rows_of, shuffled
+from arena.trainers._batch import batch_of, parts, shuffled
 from arena.trainers._demonstrations import demonstrations
 from arena.trainers._policy import Policy, PolicyOptions
+from arena.trainers._rows import NOWHERE, RowWriter, rows_of
 from arena.trainers._table import PRODUCERS
 
 AGENTS = {

@@ -21,10 +21,11 @@ pytest.importorskip("transformers")
 import torch
 
 from arena.trainers import TurnTable, grpo, gspo, rloo
-from arena.trainers._batch import Row, batch_of
+from arena.trainers._batch import batch_of
 from arena.trainers._kl import kl
 from arena.trainers._losses import aggregate, log_ratio
 from arena.trainers._policy import Policy
+from arena.trainers._rows import Row
 from arena.trainers._shaping import kl_in_reward
 from arena.trainers._table import ENVIRONMENT, POLICY
 

@@ -282,7 +282,7 @@ def test_answers_of_chat_completions_are_marked_in_the_record(raw):
     from arena.core import registry
     from arena.core.task import Task
     from arena.rollout import Engine, Job, RecordedModel
-    from arena.trainers._batch import rows_of
+    from arena.trainers._rows import rows_of
 
     model = build(f"openai:tiny@{raw}/v1,ids=true")
     agent = build_agent("chat:max_tokens=3", RecordedModel(model))
