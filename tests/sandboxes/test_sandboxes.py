@@ -108,6 +108,21 @@ def test_commands_at_once(back_end):
     assert [done.text for done in quick] == [f"{number}\n" for number in range(14)]
 
 
+def test_a_command_that_starts_programs_all_the_time_outlives_the_timeouts_of_others(back_end):
+    """Some of its programs end between two looks of whoever ends the others: such a gap must not cost it its life."""
+
+    async def play():
+        async with await back_end.create(SPEC) as sandbox:
+            busy = asyncio.create_task(sandbox.exec("until [ -e stop ]; do (/bin/true | /bin/true); done; echo done"))
+            stuck = [await sandbox.exec("sleep 30 & sleep 30", timeout=0.05) for _ in range(12)]
+            await sandbox.exec("touch stop")
+            return await busy, stuck
+
+    busy, stuck = asyncio.run(play())
+    assert (busy.exit_code, busy.text) == (0, "done\n")
+    assert all(done.timed_out for done in stuck)
+
+
 def test_a_cancelled_command_does_not_run_on(back_end):
     async def cancel():
         async with await back_end.create(SPEC) as sandbox:

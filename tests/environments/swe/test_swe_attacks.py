@@ -97,6 +97,11 @@ IN_FILES = {
     "pytest.ini": {"pytest.ini": "[pytest]\naddopts = --deselect tests\n"},
     "setup.cfg": {"setup.cfg": "[tool:pytest]\naddopts = --collect-only\n"},
     "pyproject.toml": {"pyproject.toml": "[tool.pytest.ini_options]\naddopts = '-p cheat'\n", "cheat.py": PASSING},
+    "a plugin that is installed": {
+        "cheat-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: cheat\nVersion: 1.0\n",
+        "cheat-1.0.dist-info/entry_points.txt": "[pytest11]\ncheat = cheat\n",
+        "cheat.py": PASSING,
+    },
     "sitecustomize": {"sitecustomize.py": FLIP, "usercustomize.py": FLIP},
     "a .pth file": {"tiny.pth": "import os; os._exit(0)\n"},
     "weakened tests": {"tests/test_tiny.py": "def test_total():\n    pass\n"},
