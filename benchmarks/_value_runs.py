@@ -23,7 +23,7 @@ from arena.evaluation.evaluate import in_any_thread
 from arena.records import open_run
 from arena.trainers._student import build_student
 from benchmarks._learning_runs import Said, train
-from benchmarks._value_tasks import CANDIDATES, CLONING, OFFLINE, TASKS, TOLD, ValueTask
+from benchmarks._value_tasks import BETA, CANDIDATES, CLONING, OFFLINE, TASKS, TOLD, ValueTask
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Offline:
             return chosen, f"hf:{self.trained('bc') / 'model'}"
         folder = self.trained(name)
         if name in ("mc", "ilql"):
-            return self.task.agent, f"hf:{folder / 'model'},critic={folder},beta=16"
+            return self.task.agent, f"hf:{folder / 'model'},critic={folder},beta={BETA}"
         return self.task.agent, f"hf:{folder / 'model'}"
 
     def play(self, name: str, agent: str, model: str | None) -> tuple[list[float], list[bool]]:

@@ -6,8 +6,9 @@
     python -m benchmarks value                                         # the reduced run: one task, two algorithms
 
 Offline runs share the data and the clone of their task and seed; ArCHer goes on from the same clones as the
-runs of `benchmarks.learning`. Finished runs are lines of `results/value-offline.jsonl` and `value-online.jsonl`;
-a run that is there is not done again, so the grid can be interrupted, and shared among processes by seed.
+runs of `benchmarks.learning`. Finished runs are lines of `results/value-offline.jsonl` and `value-online.jsonl`, what
+the critics of mazes know of them lines of `value-exact.jsonl`; a run that is there is not done again, so the grid can
+be interrupted, and shared among processes by seed.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import _value_online, _value_runs
+from benchmarks import _value_exact, _value_online, _value_runs
 from benchmarks._report import RESULTS, Figure, Report
 from benchmarks._value_page import SEEDS, write_page
 from benchmarks._value_runs import NAMES
 from benchmarks._value_tasks import ARCHERS, ON_POLICY, ONLINE_TASKS, TASKS
 
 OFFLINE_RUNS, ONLINE_RUNS = RESULTS / "value-offline.jsonl", RESULTS / "value-online.jsonl"
-LEARNING_RUNS = RESULTS / "learning.jsonl"
+LEARNING_RUNS, EXACT = RESULTS / "learning.jsonl", RESULTS / "value-exact.jsonl"
 
 
 def measure() -> Report:
@@ -66,15 +67,18 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the files of finished runs")
     parser.add_argument("--work", type=Path, default=Path("runs", "value"), help="folder for what is made on the way")
     asked = parser.parse_args()
-    files = [asked.results / file.name for file in (OFFLINE_RUNS, ONLINE_RUNS, LEARNING_RUNS)]
+    files = [asked.results / file.name for file in (OFFLINE_RUNS, ONLINE_RUNS, LEARNING_RUNS, EXACT)]
     if asked.do == "page":
-        online = {run.key: run for file in files[1:] for run in _value_online.read(file)}
-        print(write_page(_value_runs.read(files[0]), [run for run in online.values() if run.task in ONLINE_TASKS]))
+        online = {run.key: run for file in files[1:3] for run in _value_online.read(file)}
+        played = [run for run in online.values() if run.task in ONLINE_TASKS]
+        print(write_page(_value_runs.read(files[0]), played, _value_exact.read(files[3])))
         return
     for seed in asked.seeds:
         if "offline" in asked.parts:
             wanted = [(task, name, seed) for task in TASKS if task in asked.tasks for name in NAMES]
-            _value_runs.run_missing([key for key in wanted if key[1] in asked.names], files[0], asked.work, _say)
+            wanted = [key for key in wanted if key[1] in asked.names]
+            _value_runs.run_missing(wanted, files[0], asked.work, _say)
+            _value_exact.ask_missing(wanted, files[3], asked.work)
         if "online" in asked.parts:
             played = wanted_online([task for task in ONLINE_TASKS if task in asked.tasks], [seed])
             _value_online.run_missing([key for key in played if key[1] in asked.names], files[1], asked.work, _say)

@@ -9,6 +9,9 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("matplotlib")
 
+from arena.evaluation import evaluate
+from arena.records import open_run
+from benchmarks._value_exact import Ranked, exact_worth
 from benchmarks._value_online import Trained
 from benchmarks._value_page import ratio_of_medians, turns_to, write_page
 from benchmarks._value_runs import Played
@@ -55,9 +58,10 @@ def test_the_page_says_how_many_seeds_a_figure_rests_on(tmp_path):
     both = {"predicted": (0.2, 0.4), "earned": (0.1, 0.4)}
     online = [trained("archer", seed, 0.4, 0.9, **both) for seed in range(2)]
     online += [trained("grpo", seed, 0.4, 0.5, 0.6) for seed in range(3)]
-    page = write_page(offline, online, tmp_path / "value.md")
-    assert "| bc | 50.0 [50.0, 50.0] (3) | not run | not run | not run |" in page
-    assert "| ilql - filtered_bc | +12.5 [+12.5, +12.5] (2) | not run | not run | not run |" in page
+    exact = [Ranked("maze", "mc", seed, 500, 0.25, 0.7, 0.9, 0.0, WHEN) for seed in range(2)]
+    page = write_page(offline, online, exact, page=tmp_path / "value.md")
+    assert "| bc | 50.0 [50.0, 50.0] (3) | not run | not run | not run | not run |" in page
+    assert "| ilql - filtered_bc | +12.5 [+12.5, +12.5] (2) | not run | not run | not run | not run |" in page
     assert (
         "| grpo | 3 | 0.400 [0.400, 0.400] | 0.600 [0.600, 0.600] | 2,000 | 0 of 3 | never [never, never] | 40 |"
         in page
@@ -67,6 +71,21 @@ def test_the_page_says_how_many_seeds_a_figure_rests_on(tmp_path):
         in page
     )
     assert "| keydoor | HL-Gauss | not run | | | |" in page
+    assert "| maze | mc | 2 | 0.700 [0.700, 0.700] | 0.250 [0.250, 0.250] | 0.900 [0.900, 0.900] |" in page
+    assert "| maze | bc | not run | | | | |" in page
     assert "### questions\n\nNot run yet.\n" in page
     assert (tmp_path / "value.md").read_text() == page
     assert (tmp_path / "value-keydoor.png").stat().st_size > 10_000
+
+
+def test_moves_are_worth_the_way_that_is_left(tmp_path):
+    """Beside a wrong distance, or that of another square, a critic that knows the maze would seem not to."""
+    evaluate("arena/Maze-v0", "oracle", tasks=2, params={"layout": "umaze"}, out=tmp_path / "run")
+    with open_run(tmp_path / "run") as run:
+        episodes = list(run.episodes())
+    worth, moves = exact_worth(episodes)
+    done = [(turn.action, len(episode.turns) - turn.index - 1) for episode in episodes for turn in episode.turns]
+    assert len(worth) == len(done)
+    for values, (action, left) in zip(worth, done, strict=True):
+        assert values[moves.index(action)] == values.max() == -left
+        assert values.min() <= -left - 1
