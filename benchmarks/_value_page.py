@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.trainers._curve import figure, save_figure
+from benchmarks import _value_words
 from benchmarks._learning_page import curve_of, with_interval
 from benchmarks._learning_runs import Learned
 from benchmarks._report import describe_machine
@@ -20,15 +21,13 @@ from benchmarks._value_exact import NAMES as ASKED
 from benchmarks._value_online import Trained
 from benchmarks._value_runs import NAMES, Played
 from benchmarks._value_tasks import ARCHERS, CANDIDATES, OFFLINE, ON_POLICY, ONLINE_TASKS, TASKS
+from benchmarks._value_words import GOAL
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "value.md"
 COMMAND = "python -m benchmarks.value run && python -m benchmarks.value page"
 
 SEEDS = 5
 """Of the whole grid."""
-
-GOAL = 0.8
-"""Held-out success; how many turns it took to get there is what is compared."""
 
 _DRAWS = 10_000
 
@@ -39,7 +38,7 @@ def write_page(
     offline: Sequence[Played], online: Sequence[Trained], exact: Sequence[Ranked] = (), page: Path = PAGE
 ) -> str:
     """Write the page and a plot for each online task; returns the page."""
-    parts = [_HEAD, _offline(offline), _exact(exact), _online(online, page.parent)]
+    parts = [_value_words.HEAD, _offline(offline), _exact(exact), _online(online, page.parent)]
     parts += [_losses(online), _candidates(offline)]
     text = "\n".join([*parts, _foot(offline, online)])
     page.write_text(text)
@@ -83,7 +82,7 @@ def _median(values: Values) -> Values:
 
 def _offline(runs: Sequence[Played]) -> str:
     found = {task: _by_name(runs, task) for task in TASKS}
-    lines = ["## From recorded episodes of mixed quality\n", _NORMALISED]
+    lines = ["## From recorded episodes of mixed quality\n", _value_words.NORMALISED]
     head = ["| | " + " | ".join(found) + " |", "|---|" + "---|" * len(found)]
     rows = []
     for name in OFFLINE:
@@ -103,7 +102,11 @@ def _offline(runs: Sequence[Played]) -> str:
 
 
 def _exact(asked: Sequence[Ranked]) -> str:
-    lines = ["### Do they know the mazes?\n", _EXACT, "| | | seeds | best move known | chance | slope | other words |"]
+    lines = [
+        "### Do they know the mazes?\n",
+        _value_words.EXACT,
+        "| | | seeds | best move known | chance | slope | other words |",
+    ]
     lines += ["|---|---|---|---|---|---|---|"]
     for task in MAZES:
         for name in ASKED:
@@ -144,7 +147,7 @@ def _by_name(runs: Iterable[Played], task: str) -> dict[str, dict[int, Played]]:
 
 
 def _online(runs: Sequence[Trained], folder: Path) -> str:
-    lines = ["## By playing: ArCHer beside on-policy algorithms\n", _ONLINE]
+    lines = ["## By playing: ArCHer beside on-policy algorithms\n", _value_words.ONLINE]
     for task in ONLINE_TASKS:
         found = {
             name: [run for run in runs if (run.task, run.algorithm) == (task, name)] for name in ("archer", *ON_POLICY)
@@ -198,7 +201,7 @@ def _times(ratio: float) -> str:
 
 
 def _losses(runs: Sequence[Trained]) -> str:
-    lines = ["## Classification against squared errors\n", _CALIBRATION]
+    lines = ["## Classification against squared errors\n", _value_words.CALIBRATION]
     lines += ["| | | seeds | calibration error | bias | success after |", "|---|---|---|---|---|---|"]
     for task in ONLINE_TASKS:
         for name, loss in zip(ARCHERS, ("squared errors", "HL-Gauss"), strict=True):
@@ -219,7 +222,7 @@ def _losses(runs: Sequence[Trained]) -> str:
 
 
 def _candidates(runs: Sequence[Played]) -> str:
-    lines = ["## Best of n\n", _BEST, "| n | " + " | ".join(TASKS) + " |", "|---|" + "---|" * len(TASKS)]
+    lines = ["## Best of n\n", _value_words.BEST, "| n | " + " | ".join(TASKS) + " |", "|---|" + "---|" * len(TASKS)]
     played = [_by_name(runs, task) for task in TASKS]
     for n, name in ((1, "bc"), *((n, f"best_of_{n}") for n in CANDIDATES)):
         lines.append(f"| {n} | {' | '.join(_success(found.get(name, {})) for found in played)} |")
@@ -256,40 +259,4 @@ def _foot(offline: Sequence[Played], online: Sequence[Trained]) -> str:
 - A seed draws the data, the student's weights, and all samples; the held-out tasks are the same for all runs, each
   played once at temperature 1. Students have 0.1 to 0.2 M parameters. What each algorithm is told:
   `benchmarks/_value_tasks.py`.
-"""
-
-
-_HEAD = """# What a critic is worth
-
-Offline algorithms on recorded episodes of mixed quality, ArCHer beside algorithms without a replay buffer, critics that
-classify beside critics that regress, and a critic that chooses among a model's answers. Figures are interquartile means
-over seeds with 95 % bootstrap intervals over seeds (Agarwal et al. 2021, arXiv 2108.13264).
-"""
-
-_NORMALISED = """Scores are normalised as in LMRL-Gym (Abdulhai et al. 2023, arXiv 2311.18232): 0 is the lowest return
-in the data, 50 the data's mean, 100 the oracle's mean on the held-out tasks. `bc` imitates everything, `filtered_bc`
-the best 30 %; the others go on from the model that `bc` made, `mc` and `ilql` by leading its sampling (beta 16).
-
-What `mc` and `ilql` are told was changed after a first run on seed 0 of the maze, in which `mc` with the paper's
-conservative weight of 0.01 came to -45; that seed is in the table, so it favours them.
-"""
-
-_EXACT = """In the squares that the clone came to in 50 held-out episodes, the four moves' Q beside their exact worth,
-minus the moves that are left: how often the best of the four by Q is one that leads nearer to the goal, how often a
-move drawn blindly would be, how much of the exact differences Q shows (slope 1: all of them), and how often a word that
-is no move is held to be worth more than all moves. `bc` has no Q and is asked by its log-probabilities.
-"""
-
-_ONLINE = f"""Each run goes on from the same clone of a few demonstrations. "Times ArCHer's" is how many times as many
-turns as ArCHer an algorithm took to {GOAL:.0%} success on held-out tasks, by medians, with 95 % of bootstraps; "never"
-where the median run did not get there in the turns it had. The paper (Zhou et al. 2024) speaks of about 100 times.
-"""
-
-_CALIBRATION = """ArCHer with both kinds of critic. The trained policy plays 100 held-out episodes, and the critic's Q
-of each action that it took is compared with the discounted return that came, in ten equal parts by what the critic
-says: how far apart they are on average, and by how much the critic promises more than comes.
-"""
-
-_BEST = """The clone of all of the data (`bc`) proposes n actions, and offline ArCHer's critic chooses; n = 1 is the
-bare policy. Success on held-out tasks:
 """
