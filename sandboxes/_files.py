@@ -11,9 +11,10 @@ import posixpath
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
 MISSING, FOLDER, FORBIDDEN, IRREGULAR = 81, 82, 83, 84
@@ -85,12 +86,13 @@ def raise_trouble(exit_code: int, message: str, path: str, too_large: bool = Fal
 
 
 @contextmanager
-def packed(source: Path) -> Iterator[Path]:
-    """An archive of a host folder's content or of one file, without owners; devices and the like are refused."""
+def packed(sources: Mapping[str, Path]) -> Iterator[Path]:
+    """An archive of host folders or files by their names in it, without owners; devices and the like are refused."""
 
-    def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    def plain(source: Path, name: str, member: tarfile.TarInfo) -> tarfile.TarInfo:
         if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
-            raise OSError(errno.EINVAL, "neither a file, a folder nor a link", str(source / member.name))
+            path = source / PurePosixPath(member.name).relative_to(name)
+            raise OSError(errno.EINVAL, "neither a file, a folder nor a link", str(path))
         member.uid = member.gid = 0
         member.uname = member.gname = ""
         return member
@@ -98,7 +100,8 @@ def packed(source: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="arena-upload-") as folder:
         archive = Path(folder) / "tree.tar"
         with tarfile.open(archive, "w") as tar:
-            tar.add(source, "." if source.is_dir() else source.name, filter=plain)
+            for name, source in sources.items():
+                tar.add(source, name, filter=partial(plain, source, name))
         yield archive
 
 

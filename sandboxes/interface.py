@@ -242,7 +242,7 @@ class Sandbox(ABC):
             OSError: the source cannot be read, or the target cannot be written.
         """
         where = self._path(target)
-        with _files.packed(source) as archive:
+        with _files.packed({"." if source.is_dir() else source.name: source}) as archive:
             done = await self._run(self._command(_files.unpack_command(where), archive))
         _files.raise_trouble(done.exit_code, done.error_text, where)
 
