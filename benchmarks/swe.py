@@ -8,7 +8,8 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -21,13 +22,13 @@ from arena.environments.swe.env import Swe
 from arena.sandboxes import Bubblewrap, Docker, Sandbox
 from benchmarks._report import CannotMeasure, Figure, Report
 
-EPISODES = 60
-SETTLED = 20
-"""Episodes after which the sources of every package are unpacked and every cache is full."""
+EPISODES = 100
+SETTLED = 60
+"""Episodes after which the sources of every package are unpacked, and every thread has read the longest of them."""
 TARGET_SECONDS = 3.0
 TARGET_RATE = 500.0
 TARGET_GROWTH_MB = 5.0
-"""What memory may grow by from episode 20 to the last; keeping the trees of each would be some 2 MB an episode."""
+"""What memory may grow by from then to the last episode; keeping the trees of each would be some 2 MB an episode."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +52,43 @@ class Left:
 
 
 def left(back_end: type[Sandbox]) -> Left:
-    """Count them now."""
-    places = (Path(tempfile.gettempdir()), Path(tempfile.gettempdir(), f"arena-{os.getuid()}"))
-    folders = {str(path) for place in places if place.is_dir() for path in place.iterdir() if own(path)}
-    mounts = len(Path("/proc/self/mountinfo").read_text().splitlines())
+    """Count them now; only what is in this program's own temporary folder, or the engine's."""
+    home = tempfile.gettempdir()
+    places = [home]
+    folders = {str(path) for place in (Path(home), Path(home, f"arena-{os.getuid()}")) for path in own(place)}
     kinds: tuple[Callable[[], int], ...] = (lambda: 0, lambda: 0, lambda: 0)
     if back_end is Docker:
         from arena.sandboxes import _docker_engine
 
         api = _docker_engine.client()
+        places.append(api.info()["DockerRootDir"])
         kinds = (
             lambda: len(api.containers(all=True)),
             lambda: len(api.volumes()["Volumes"] or ()),
             lambda: len(api.networks()),
         )
-    return Left(frozenset(folders), mounts, children(), *(count() for count in kinds))
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    below = sum(mount.startswith(f"{place}/") for mount in mounts for place in places)
+    return Left(frozenset(folders), below, children(), *(count() for count in kinds))
 
 
-def own(path: Path) -> bool:
-    """Whether a temporary folder is of our making."""
-    return path.name.startswith(("arena-", "sandbox-")) and path.name != f"arena-{os.getuid()}"
+def own(folder: Path) -> Iterator[Path]:
+    """What lies in a folder, save the one that sandboxes share."""
+    if folder.is_dir():
+        yield from (path for path in folder.iterdir() if path.name != f"arena-{os.getuid()}")
+
+
+@contextmanager
+def temporary_folder() -> Iterator[None]:
+    """A temporary folder of one's own meanwhile: what other programs leave in the common one does not count."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="arena-benchmark-") as name:
+        Path(name).chmod(0o711)
+        tempfile.tempdir = name
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def children() -> int:
@@ -161,7 +179,8 @@ def measure() -> Report:
             back_end.preflight()
         except MissingPrerequisite:
             continue
-        figures += asyncio.run(measured(back_end, EPISODES))
+        with temporary_folder():
+            figures += asyncio.run(measured(back_end, EPISODES))
     if not figures:
         raise CannotMeasure("No sandbox can be made here: apt-get install bubblewrap")
     method = (
