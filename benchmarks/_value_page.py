@@ -169,6 +169,7 @@ def _online(runs: Sequence[Trained], folder: Path) -> str:
         ]
         lines += ["|---|---|---|---|---|---|---|---|"]
         lines += [_reached(name, some, found.get("archer", [])) for name, some in found.items()]
+        lines += [] if "archer" in found else ["| archer | not run | | | | | | |"]
         lines.append("")
     return "\n".join(lines)
 
@@ -185,7 +186,7 @@ def _reached(name: str, runs: Sequence[Trained], archer: Sequence[Trained]) -> s
 def _turns(took: Values) -> str:
     there = int(np.isfinite(took).sum())
     median = float(_median(took[None])[0])
-    return f"{median:,.0f} ({there} of {len(took)} got there)" if np.isfinite(median) else f"{there} of {len(took)}"
+    return f"{median:,.0f} ({there} of {len(took)})" if np.isfinite(median) else f"never ({there} of {len(took)})"
 
 
 def _ratio(took: Values, archers: Values) -> str:

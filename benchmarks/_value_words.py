@@ -40,9 +40,11 @@ move drawn blindly would be, how much of the exact differences Q shows (slope 1:
 is no move is held to be worth more than all moves. `bc` has no Q and is asked by its log-probabilities.
 """
 
-ONLINE = f"""Each run goes on from the same clone of a few demonstrations. "Times ArCHer's" is how many times as many
-turns as ArCHer an algorithm took to {GOAL:.0%} success on held-out tasks, by medians, with 95 % of bootstraps; "never"
-where the median run did not get there in the turns it had. The paper (Zhou et al. 2024) speaks of about 100 times.
+ONLINE = f"""Each run goes on from the same clone of a few demonstrations; the maze here is drawn anew for each task, as
+in the learning benchmark. Beside the median of the turns to {GOAL:.0%} success on held-out tasks stands how many seeds
+got there. "Times ArCHer's" is how many times as many turns as ArCHer an algorithm took, by medians, with 95 % of
+bootstraps; "never" where the median run did not get there in the turns it had. The paper (Zhou et al. 2024) speaks of
+about 100 times.
 """
 
 CALIBRATION = """ArCHer with both kinds of critic. The trained policy plays 100 held-out episodes, and the critic's Q

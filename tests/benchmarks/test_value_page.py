@@ -62,10 +62,8 @@ def test_the_page_says_how_many_seeds_a_figure_rests_on(tmp_path):
     page = write_page(offline, online, exact, page=tmp_path / "value.md")
     assert "| bc | 50.0 [50.0, 50.0] (3) | not run | not run | not run | not run |" in page
     assert "| ilql - filtered_bc | +12.5 [+12.5, +12.5] (2) | not run | not run | not run | not run |" in page
-    assert (
-        "| grpo | 3 | 0.400 [0.400, 0.400] | 0.600 [0.600, 0.600] | 2,000 | 0 of 3 | never [never, never] | 40 |"
-        in page
-    )
+    beside = "2,000 | never (0 of 3) | never [never, never] | 40 |"
+    assert f"| grpo | 3 | 0.400 [0.400, 0.400] | 0.600 [0.600, 0.600] | {beside}" in page
     assert (
         "| keydoor | squared errors | 2 | 0.050 [0.050, 0.050] | +0.050 [+0.050, +0.050] | 0.900 [0.900, 0.900] |"
         in page
