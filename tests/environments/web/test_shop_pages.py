@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from rotation import rotating
 
 from arena.core.seeds import EVAL_SEEDS
 from arena.environments.web._env import ORIGIN
@@ -130,7 +129,7 @@ def test_text_and_browser_agree_on_what_choices_are_worth(require):
         await pages.close()
 
     async def together() -> None:
-        numbers = iter(rotating(EPISODES))
+        numbers = iter(EPISODES)
         await asyncio.gather(*(play(numbers) for _ in range(2)))
 
     asyncio.run(together())
