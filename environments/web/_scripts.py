@@ -134,13 +134,17 @@ FOCUS = (
     + _ELEMENT
     + """
   if (disabled(element)) return '!is disabled.';
+  let had = false;
+  const note = () => { had = true };
+  element.addEventListener('focus', note, {capture: true});
   element.focus();
+  element.removeEventListener('focus', note, {capture: true});
   const root = element.getRootNode();
-  return root.activeElement === element || element.contains(root.activeElement) || element === document.body ||
+  return had || root.activeElement === element || element.contains(root.activeElement) || element === document.body ||
     !document.hasFocus() ? 'done' : '!cannot be focused.';
 }"""
 )
-"""() -> the element has the focus."""
+"""() -> the element has the focus, or had it until the page took it away."""
 
 SCROLL = """(x, y, right, down) => {
   let element = document.elementFromPoint(x, y) || document.scrollingElement;
