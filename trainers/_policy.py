@@ -123,6 +123,11 @@ class Policy:
         return cls(network, tokenizer, options, identity=identity, spec=f"hf:{folder}", ranks=ranks)
 
     @property
+    def has_pad(self) -> bool:
+        """Whether the tokenizer has a token that only fills up."""
+        return self.tokenizer.pad_token_id not in (None, self.tokenizer.eos_token_id)
+
+    @property
     def device(self) -> Any:
         """Where the weights are."""
         return next(self.network.parameters()).device

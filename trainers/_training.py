@@ -167,6 +167,8 @@ class Training:
 
     def run(self) -> None:
         """The algorithm's own loop, from here to the end."""
+        if not self.policy.has_pad:
+            self.note(_NO_PAD)
         settings = read_settings(self.config.algorithm, self.config.settings)
         algorithm(self.config.algorithm).module.train(self, settings)
 
@@ -378,6 +380,12 @@ class Training:
     def _show(self, doing: str) -> None:
         here = f"step {min(self.done + 1, self.config.steps)}/{self.config.steps}"
         self.on_progress(" · ".join([here, doing, *self.metrics.in_short()]))
+
+
+_NO_PAD = (
+    "The tokenizer has no pad token of its own: batches are filled up with its end of sequence, and masks leave that "
+    "out. To have another, name it as pad_token in the model's tokenizer_config.json."
+)
 
 
 def _silent(text: str) -> None:

@@ -375,6 +375,11 @@ def test_a_model_without_a_chat_template_or_pad_token(tiny_model, tmp_path):
     settings.pop("pad_token")
     (bare / "tokenizer_config.json").write_text(json.dumps(settings))
     assert Policy.load(bare).tokenizer.pad_token_id is not None
+    told = []
+    with Training.start(config(bare, steps=1), tmp_path / "unpadded") as training:
+        training.on_notice = told.append
+        training.run()
+    assert any("no pad token" in notice and "tokenizer_config.json" in notice for notice in told)
     (bare / "chat_template.jinja").unlink()
     with pytest.raises(UsageError, match="no chat template"):
         Training.start(config(bare), tmp_path / "run")
