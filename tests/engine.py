@@ -11,8 +11,9 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 VARIABLE = "ARENA_TEST_ENGINE"
 """The folder, told to the worker processes of pytest-xdist."""
@@ -67,6 +68,15 @@ def end(folder: Path | None = None) -> None:
         if Path(place).is_relative_to(folder):
             subprocess.run(["umount", "--lazy", place], capture_output=True, check=False)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def ours(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The containers or networks that this test process holds: others share the engine, and images are built in
+    containers that nobody holds.
+    """
+    from arena.sandboxes._docker_engine import HOLDER
+
+    return [one for one in found if one["Labels"].get(HOLDER, "").startswith(os.environ["ARENA_SANDBOX_DIR"])]
 
 
 def _of(folder: Path) -> list[int]:

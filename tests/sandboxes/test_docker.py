@@ -21,7 +21,7 @@ import pytest
 
 from arena.core.errors import MissingPrerequisite, UsageError
 from arena.sandboxes import Bubblewrap, Docker, SandboxSpec, SandboxUnavailable, SyncSandbox, _docker_engine, images
-from arena.sandboxes._docker_engine import HOLDER, SANDBOX
+from arena.sandboxes._docker_engine import SANDBOX
 
 SPEC = SandboxSpec(processes=32, memory=64 << 20, disk=8 << 20, timeout=120, cpus=0.5)
 
@@ -39,10 +39,7 @@ def box(api):
 
 
 def containers(api):
-    """Those of this test process; others share the engine, and images are built in containers that nobody holds."""
-    found = api.containers(all=True, filters={"label": SANDBOX})
-    ours = os.environ["ARENA_SANDBOX_DIR"]
-    return {container["Id"] for container in found if container["Labels"].get(HOLDER, "").startswith(ours)}
+    return {one["Id"] for one in engine.ours(api.containers(all=True, filters={"label": SANDBOX}))}
 
 
 def test_a_container_is_hardened(api, box):

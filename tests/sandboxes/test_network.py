@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 
+import engine
 import pytest
 
 from arena.core.errors import UsageError
 from arena.sandboxes import Bubblewrap, Docker, Network, SandboxSpec, _docker_engine
-from arena.sandboxes._docker_engine import HOLDER, SANDBOX
+from arena.sandboxes._docker_engine import SANDBOX
 from arena.sandboxes._proxy import allowed, target_of
 
 SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=4 << 20, timeout=120)
@@ -31,9 +31,7 @@ def docker(require):
 
 
 def networks():
-    """Those of this test process; others share the engine."""
-    found = _docker_engine.client().networks(filters={"label": SANDBOX})
-    return [network for network in found if network["Labels"][HOLDER].startswith(os.environ["ARENA_SANDBOX_DIR"])]
+    return engine.ours(_docker_engine.client().networks(filters={"label": SANDBOX}))
 
 
 async def fetch(sandbox, address):

@@ -149,9 +149,20 @@ def tasks(split: Split, seed: int, **params: Any) -> Iterator[Task]:
     )
 
 
-_RELOADED = frozenset({"focus-text-2", "search-engine", "stock-market", "use-spinner"}).union(
-    ["book-flight", "book-flight-nodelay", "choose-date", "choose-date-easy", "choose-date-medium"],
-    ["use-autocomplete", "use-autocomplete-nodelay"],
+_RELOADED = frozenset(
+    {
+        "book-flight",
+        "book-flight-nodelay",
+        "choose-date",
+        "choose-date-easy",
+        "choose-date-medium",
+        "focus-text-2",
+        "search-engine",
+        "stock-market",
+        "use-autocomplete",
+        "use-autocomplete-nodelay",
+        "use-spinner",
+    }
 )
 """Pages that an episode leaves different from how they were loaded."""
 
