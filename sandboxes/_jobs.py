@@ -38,14 +38,18 @@ class FileJob:
         self._messages.close()
         self._control.remove(str(self.number), f"{self.number}.end", f"{self.number}.program")
 
+    def finish(self, code: int | None) -> None:
+        """It has ended, with this code or with none; a second call does nothing."""
+        if not self.ended.done():
+            self.ended.set_result(code)
+
     def _heard(self, message: bytes | None) -> None:
         if message is None or not message.isdigit():
-            if not self.ended.done():
-                self.ended.set_result(None)
+            self.finish(None)
         elif not self.pid.done():
             self.pid.set_result(int(message))
-        elif not self.ended.done():
-            self.ended.set_result(int(message))
+        else:
+            self.finish(int(message))
 
 
 def limits(spec: SandboxSpec, memory_of_each: bool) -> str:

@@ -41,6 +41,9 @@ class Job(Protocol):
     def close(self) -> None:
         """Stop listening for it; a second call does nothing."""
 
+    def finish(self, code: int | None) -> None:
+        """It has ended, with this code or with none; a second call does nothing."""
+
 
 class Streams(Protocol):
     """What one command writes."""
@@ -150,8 +153,7 @@ class Supervised(Sandbox):
         """The job is over: stop listening for it."""
         self.jobs.discard(job)
         job.close()
-        if not job.ended.done():
-            job.ended.set_result(None)
+        job.finish(None)
 
     async def end(self, job: Job, user: str = "") -> None:
         """Kill a job, everything it started, and what earlier commands left running; other jobs live on."""

@@ -215,8 +215,7 @@ class Bubblewrap(Supervised):
         self._lost = self._lost or reason
         self.ended = not self._lost
         for job in self.jobs:
-            if not job.ended.done():
-                job.ended.set_result(None)
+            job.finish(None)
 
 
 @cache

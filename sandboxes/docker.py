@@ -322,8 +322,7 @@ class Docker(Supervised):
 
     def _hung_up(self) -> None:
         for job in self.jobs:
-            if isinstance(job, ContainerJob):
-                job.finish(None)
+            job.finish(None)
         self._dialogue.end()
 
     async def _find_out(self) -> None:
