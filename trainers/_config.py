@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from arena.core.errors import UsageError
+from arena.core.specs import Spec
 from arena.trainers._algorithms import algorithm, read_settings
 from arena.trainers._curriculum import TurnHorizon
 from arena.trainers._data import DataOptions
@@ -126,6 +127,12 @@ class TrainConfig(BaseModel):
     """Device, number format, adapters."""
     settings: dict[str, Any] = {}
     """The algorithm's own."""
+
+    @property
+    def answer_limit(self) -> int | None:
+        """The most tokens of an answer, where the agent has such a limit."""
+        limit = Spec.parse(self.agent).options.get("max_tokens")
+        return limit if isinstance(limit, int) else None
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> TrainConfig:

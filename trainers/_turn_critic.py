@@ -77,8 +77,9 @@ class TurnCritic:
         budget: int,
         learning_rate: float | None,
         seed: int,
+        answer_limit: int | None,
     ) -> TurnCritic:
-        """One of the user's choice: see `_critic_choice.make_critic`.
+        """One of the user's choice: see `_critic_choice.make_critic`, and `Critic.answer_limit`.
 
         Raises:
             UsageError: it does not fit the policy, or its gradients would flow into the policy.
@@ -89,6 +90,7 @@ class TurnCritic:
                 "trunk: take critic=head to read it as it is, or critic=copy or critic=small for one of its own."
             )
         critic, _ = make_critic(spec, policy, heads, seed=seed)
+        critic.answer_limit = answer_limit
         return cls(Fit(critic, policy, learning_rate=learning_rate, detach=True), tau=tau, budget=budget)
 
     def measure(self, returns: Floats) -> None:

@@ -126,6 +126,7 @@ def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Pa
         budget=training.pass_tokens,
         learning_rate=config.critic_rate,
         seed=training.seed,
+        answer_limit=training.answer_limit,
     )
     return {"critic": made}
 

@@ -97,6 +97,7 @@ def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Pa
     check_own_trunk(config.critic)
     heads = {"q": HeadOptions(outputs=vocabulary(policy), layers=config.layers)}
     critic, _ = make_critic(config.critic, policy, heads, seed=training.seed)
+    critic.answer_limit = training.answer_limit
     return {"critic": Fit(critic, policy, learning_rate=config.critic_rate)}
 
 

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from arena.trainers._segments import Floats
     from arena.trainers._training import Training
 
+_LARGEST = float(np.log(np.finfo(np.float32).max)) / 2
+"""Exponents above it overflow in a loss, or in the square of its gradient."""
+
 
 @dataclass(frozen=True)
 class Config(Options):
@@ -88,10 +91,20 @@ class Config(Options):
 
 
 def weights(advantage: Floats, config: Config) -> Floats:
-    """How much each turn is imitated: exp(beta A), at most `max_weight` (B)."""
-    most = np.inf if config.max_weight is None else config.max_weight
-    found: Floats = np.minimum(np.exp(config.beta * advantage), most)
-    return found
+    """How much each turn is imitated: exp(beta A), at most `max_weight` (B).
+
+    Raises:
+        UsageError: one is beyond float32, in which the loss is computed.
+    """
+    found = config.beta * advantage
+    if config.max_weight is not None:
+        return np.asarray(np.exp(np.minimum(found, np.log(config.max_weight))), np.float64)
+    if found.max(initial=0.0) > _LARGEST:
+        raise UsageError(
+            f"An advantage of {advantage.max():g} weighs exp({found.max():g}) with beta={config.beta:g}, beyond all "
+            "numbers of float32: bound the weights with settings.max_weight=20, or take a lower settings.beta."
+        )
+    return np.asarray(np.exp(found), np.float64)
 
 
 def loss(
@@ -120,6 +133,7 @@ def parts(training: TrainConfig, config: Config, policy: Policy) -> dict[str, Pa
         budget=training.pass_tokens,
         learning_rate=config.critic_rate,
         seed=training.seed,
+        answer_limit=training.answer_limit,
     )
     return {"critic": critic, "replay": Replay()}
 

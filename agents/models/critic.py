@@ -41,6 +41,8 @@ class Critic(nn.Module):  # type: ignore[misc]
         heads: name -> head. The value of a state is called `value`.
         tokenizer: whose ids it reads.
         context: the most tokens of a sequence.
+        answer_limit: the most tokens of the answers that it was trained on, where they had a limit: those that reach
+            it are cut off there, without the end of the turn.
     """
 
     def __init__(self, trunk: Any, heads: Mapping[str, ValueHead], tokenizer: Any, context: int, encoder: Any) -> None:
@@ -49,6 +51,7 @@ class Critic(nn.Module):  # type: ignore[misc]
         self.trunk = trunk
         self.heads = nn.ModuleDict(dict(heads))
         self.tokenizer, self.context = tokenizer, context
+        self.answer_limit: int | None = None
         self.eval()
         self._encoder = {"model_type": encoder.model_type, "hidden_size": width_of(encoder)}
 
@@ -108,6 +111,7 @@ class Critic(nn.Module):  # type: ignore[misc]
             described["context"],
             config,
         )
+        made.answer_limit = described.get("answer_limit")
         try:
             made.heads.load_state_dict(heads)
         except RuntimeError as error:
@@ -161,6 +165,7 @@ class Critic(nn.Module):  # type: ignore[misc]
             "encoder": self._encoder,
             "tokenizer": tokenizer_digest(tokenizer),
             "context": self.context,
+            "answer_limit": self.answer_limit,
             "heads": {name: head.described() for name, head in self.heads.items()},
             "versions": {name: metadata.version(name) for name in ("arena-gym", "torch", "transformers")},
         }

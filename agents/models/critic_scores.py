@@ -78,13 +78,17 @@ class CriticScores:
             tools: shown to the critic, as to a model.
         """
         prompt = self._encoder.encode(messages, tools, None).ids
-        said = [(*self._ids(answer), self._end) for answer in answers]
+        said = [self._whole(self._ids(answer)) for answer in answers]
         with self._lock, torch.inference_mode():
             return self._read(prompt, said)
 
     def _ids(self, text: str) -> list[int]:
         with self._lock:
             return list(self.critic.tokenizer.encode(text, add_special_tokens=False, verbose=False))
+
+    def _whole(self, ids: list[int]) -> list[int]:
+        """An answer as the critic was trained on it: a limit that ends it leaves no room for the end of the turn."""
+        return ids if len(ids) == self.critic.answer_limit else [*ids, self._end]
 
     def _read(self, prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> list[float]:
         """Scores of answers in ids; a prompt that leaves one no room in the critic's context loses its beginning."""

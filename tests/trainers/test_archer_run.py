@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -15,7 +16,9 @@ pytest.importorskip("transformers")
 import torch
 from safetensors.torch import load_file
 
+from arena.agents.models._weights import load_tokenizer
 from arena.agents.models.critic import Critic
+from arena.agents.models.critic_scores import CriticScores
 from arena.agents.models.tiny import build_tiny_model
 from arena.cli._app import run as arena
 from arena.core.errors import UsageError
@@ -110,6 +113,24 @@ def test_the_policys_own_trunk_may_be_read_but_not_moved(tiny_model, recorded, t
     assert lines[0]["critic_q1"] > 0
     with pytest.raises(UsageError, match="take critic=head to read it as it is"):
         train(tmp_path / "shared", config(tiny_model, {"critic": "shared"}))
+
+
+def test_a_published_critic_is_asked_about_answers_as_it_was_trained_on_them(tiny_model, recorded, tmp_path):
+    """With and without the end of the turn: an answer that the agent's limit ends never says it."""
+    actions = []
+    for name in ("oracle", "random"):
+        with open_run(recorded / name) as run:
+            actions += [turn.action for episode in run.episodes() for turn in episode.turns]
+    tokenizer = load_tokenizer(str(tiny_model))
+    limit = len(tokenizer.encode(actions[0], add_special_tokens=False))
+    agent = f"chat:window=0,system=nothing.j2,user=observation.j2,max_tokens={limit}"
+    data = {"runs": [str(recorded / "oracle"), str(recorded / "random")]}
+    train(tmp_path / "run", config(tiny_model, data=data, steps=1, agent=agent))
+    reader = BufferReader(tmp_path / "run" / "replay")
+    trained = [tuple(ids.tolist()) for ids in reader.sequences("answer", np.arange(len(reader)))]
+    judge = CriticScores.load(str(tmp_path / "run"))
+    assert sorted(tuple(judge._whole(judge._ids(action))) for action in actions) == sorted(trained)
+    assert len({ids[-1] == judge._end for ids in trained}) == 2, "some of either kind"
 
 
 def test_offline_archer_imitates_by_advantage(tiny_model, recorded, tmp_path, capsys):

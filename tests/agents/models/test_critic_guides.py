@@ -33,7 +33,7 @@ from arena.records import open_run
 ASKED = [Message.of("user", "Where is the key?")]
 
 
-def make_critic(tiny_model, folder, spread=0.3, **heads):
+def make_critic(tiny_model, folder, spread=0.3, answer_limit=None, **heads):
     """A critic on a copy of the tiny model's trunk, its heads drawn at random so that it has opinions."""
     network, tokenizer = load_network(tiny_model, "cpu", torch.float32), load_tokenizer(tiny_model)
     width = network.get_output_embeddings().weight.shape[0]
@@ -42,6 +42,7 @@ def make_critic(tiny_model, folder, spread=0.3, **heads):
     generator = torch.Generator().manual_seed(5)
     for head in critic.heads.values():
         head.last.weight.data.normal_(0.0, spread, generator=generator)
+    critic.answer_limit = answer_limit
     critic.save(folder / "critic")
     return folder
 
@@ -128,6 +129,32 @@ def test_answers_are_scored_as_defined(runs):
                 q = torch.minimum(read["q1"], read["q2"])
                 expected = sum(q[k, token] - read["v"][k] for k, token in zip(steps, said, strict=True))
             assert score == pytest.approx(float(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["archer", "ilql", "mc"])
+def test_an_answer_that_the_limit_ends_is_scored_without_the_end_of_the_turn(tiny_model, tmp_path, name):
+    """The critic never met that end behind such an answer, so what it says there is no more than noise."""
+    shapes = {
+        "ilql": {"q1": True, "q2": True, "v": False},
+        "mc": {"q": True},
+        "archer": {"q1": False, "q2": False, "v1": False, "v2": False},
+    }
+    run = make_critic(tiny_model, tmp_path, answer_limit=2, **shapes[name])
+    judge = CriticScores.load(str(run), device="cpu")
+    ids = judge.critic.tokenizer.encode("north open door", add_special_tokens=False)
+    short, cut = (judge.critic.tokenizer.decode(ids[:number]) for number in (1, 2))
+    assert [judge._whole(judge._ids(text)) for text in (short, cut)] == [[ids[0], judge._end], ids[:2]]
+    prompt = judge._encoder.encode(ASKED, (), None).ids
+    read = {head: values(run, head, [*prompt, *ids[:2]]) for head in judge.critic.heads}
+    before = len(prompt) - 1
+    expected = {
+        "archer": lambda: min(read[q][-1] for q in ("q1", "q2")) - min(read[v][before] for v in ("v1", "v2")),
+        "mc": lambda: read["q"][before + 1, ids[1]],
+        "ilql": lambda: sum(
+            min(read[q][before + k, ids[k]] for q in ("q1", "q2")) - read["v"][before + k] for k in (0, 1)
+        ),
+    }
+    assert judge.scores(ASKED, [short, cut])[1] == pytest.approx(float(expected[name]()), abs=1e-4)
 
 
 def test_a_score_depends_neither_on_the_other_candidates_nor_on_padding(runs):
