@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
+from arena.sandboxes._held import temporary_folder
+
 MISSING, FOLDER, FORBIDDEN, IRREGULAR = 81, 82, 83, 84
 """Exit codes by which the commands below say what is wrong with a path."""
 
@@ -97,8 +99,8 @@ def packed(sources: Mapping[str, Path]) -> Iterator[Path]:
         member.uname = member.gname = ""
         return member
 
-    with tempfile.TemporaryDirectory(prefix="arena-upload-") as folder:
-        archive = Path(folder) / "tree.tar"
+    with temporary_folder() as folder:
+        archive = folder / "tree.tar"
         with tarfile.open(archive, "w") as tar:
             for name, source in sources.items():
                 tar.add(source, name, filter=partial(plain, source, name))

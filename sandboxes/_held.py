@@ -14,6 +14,9 @@ from pathlib import Path
 
 from arena.core.errors import SandboxUnavailable
 
+FILES = "files"
+"""The kind of a temporary folder."""
+
 
 def home() -> Path:
     """The folder above them all: `ARENA_SANDBOX_DIR`, or one per user in the temporary folder. Others cannot list it.
@@ -35,8 +38,8 @@ def home() -> Path:
 class HeldFolder:
     """A new folder that lasts until released, or until a later program finds that its holder is dead."""
 
-    def __init__(self, kind: str) -> None:
-        above = home()
+    def __init__(self, kind: str, above: Path | None = None) -> None:
+        above = above or home()
         with _lock(above / "lock", fcntl.LOCK_SH):
             self.path = above / f"{kind}-{secrets.token_hex(8)}"
             self.path.mkdir(mode=0o711)
@@ -52,15 +55,43 @@ class HeldFolder:
 
 
 @contextmanager
+def temporary_folder(above: Path | None = None) -> Iterator[Path]:
+    """An empty folder for files on their way, which no other user can enter; a killed program's goes with `orphans`.
+
+    Args:
+        above: an existing folder to make it in, where what is made shall stay on one file system; those that killed
+            programs left there are removed first.
+    """
+    if above is not None:
+        with _lock(above / "lock", fcntl.LOCK_EX), _dead(above, f"{FILES}-*"):
+            pass
+    held = HeldFolder(FILES, above)
+    try:
+        with tempfile.TemporaryDirectory(dir=held.path) as name:
+            yield Path(name)
+    finally:
+        held.release()
+
+
+@contextmanager
 def orphans() -> Iterator[list[Path]]:
-    """The folders whose holders are dead; nobody makes or takes one meanwhile."""
+    """The folders whose holders are dead; nobody makes or takes one meanwhile. Temporary ones are gone already."""
     above = home()
+    with _lock(above / "lock", fcntl.LOCK_EX), _dead(above, "*-*") as found:
+        yield found
+
+
+@contextmanager
+def _dead(above: Path, pattern: str) -> Iterator[list[Path]]:
+    """Those of the folders that nobody alive holds, held by us."""
     found = []
-    with contextlib.ExitStack() as locks, _lock(above / "lock", fcntl.LOCK_EX):
-        for path in sorted(above.glob("*-*")):
+    with contextlib.ExitStack() as locks:
+        for path in sorted(above.glob(pattern)):
             with contextlib.suppress(OSError):
                 locks.enter_context(_lock(path / "lock", fcntl.LOCK_EX | fcntl.LOCK_NB))
                 found.append(path)
+                if path.name.startswith(f"{FILES}-"):  # no back end has more of it elsewhere
+                    shutil.rmtree(path, ignore_errors=True)
         yield found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from arena.environments.swe._running import NEEDS, REPO, TOOLS
 from arena.environments.swe._sources import PYTEST, Tree, packages_folder, write_tree
 from arena.environments.swe._trees import read_tree
 from arena.sandboxes import ExecResult, Sandbox, SandboxSpec, Shell
+from arena.sandboxes._held import temporary_folder
 
 __all__ = ["COMMANDS", "Box", "commit", "open_box", "write_commands"]
 
@@ -56,9 +56,9 @@ class Box:
         Raises:
             OSError: it cannot be read, or it is too large.
         """
-        with tempfile.TemporaryDirectory(prefix="arena-result-") as name:
-            await self.sandbox.download(self.folder, Path(name), max_bytes=LARGEST)
-            return await asyncio.to_thread(read_tree, Path(name))
+        with temporary_folder() as folder:
+            await self.sandbox.download(self.folder, folder, max_bytes=LARGEST)
+            return await asyncio.to_thread(read_tree, folder)
 
     async def close(self) -> None:
         """End it; a second call does nothing."""
@@ -125,8 +125,7 @@ def write_commands(folder: Path) -> None:
 @asynccontextmanager
 async def _staged(tree: Tree) -> AsyncIterator[Path]:
     """A folder with the tree, and the commands under their names."""
-    with tempfile.TemporaryDirectory(prefix="arena-box-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         await asyncio.to_thread(write_tree, tree, folder / "repo")
         write_commands(folder / "commands")
         yield folder

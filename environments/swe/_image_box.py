@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
 from arena.core.errors import EnvironmentFailure, MissingPrerequisite, UsageError
 from arena.environments.swe._box import COMMANDS, Box, commit, write_commands
@@ -23,6 +21,7 @@ from arena.environments.swe._sources import write_tree
 from arena.environments.swe._trees import Changes
 from arena.environments.terminal._boxes import Plan, plan_of_image, unpack
 from arena.sandboxes import Docker, Sandbox, SandboxSpec, images
+from arena.sandboxes._held import temporary_folder
 
 __all__ = ["eval_script", "grade_in_image", "image_of", "open_image"]
 
@@ -46,9 +45,9 @@ async def open_image(back_end: type[Sandbox], instance: Instance) -> tuple[Box, 
         SandboxUnavailable: the container did not come up.
         EnvironmentFailure: the row's bug does not fit its image.
     """
-    with tempfile.TemporaryDirectory(prefix="arena-commands-") as name:
-        write_commands(Path(name) / "commands")
-        sandbox = await _fresh(back_end, instance, {COMMANDS: f"{name}/commands"})
+    with temporary_folder() as folder:
+        write_commands(folder / "commands")
+        sandbox = await _fresh(back_end, instance, {COMMANDS: f"{folder}/commands"})
     try:
         await sandbox.exec(["rm", "-rf", ".git"])
         box = Box(sandbox, await sandbox.shell(), WORKDIR)
@@ -68,8 +67,7 @@ async def grade_in_image(back_end: type[Sandbox], instance: Instance, changes: C
     """
     if not changes.counted:
         return Verdict(False, trouble="Nothing that counts was changed.")
-    with tempfile.TemporaryDirectory(prefix="arena-eval-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         (folder / "given").mkdir()
         (folder / "given" / "eval.sh").write_text(eval_script(instance), encoding="utf-8")
         (folder / "given" / "test.patch").write_text(instance.test_patch, encoding="utf-8")
@@ -134,9 +132,9 @@ def image_of(instance: Instance) -> str:
     if instance.build is not None:
         return images.build(instance.build, instance.images[0])
     if instance.dockerfile:
-        with tempfile.TemporaryDirectory(prefix="arena-image-") as folder:
-            Path(folder, "Dockerfile").write_text(instance.dockerfile, encoding="utf-8")
-            return images.build(Path(folder), instance.images[0])
+        with temporary_folder() as folder:
+            (folder / "Dockerfile").write_text(instance.dockerfile, encoding="utf-8")
+            return images.build(folder, instance.images[0])
     raise MissingPrerequisite(
         f"The Docker engine has no image for the task {instance.id}, and images are not pulled unasked.",
         f"docker pull {instance.images[0]}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from arena.environments.terminal._formats import find_tasks, read_task
 from arena.environments.terminal._solutions import solution_of
 from arena.environments.terminal._verifier import verify
 from arena.sandboxes import Sandbox
+from arena.sandboxes._held import temporary_folder
 
 __all__ = ["Graded", "Job", "job_named", "names"]
 
@@ -153,10 +153,10 @@ class FolderJob:
         """See `Job`."""
         plan = terminal_boxes.plan_for(self.folder, back_end)
         path = f"{COMMANDS}:{plan.env.get('PATH', '/usr/local/bin:/usr/bin:/bin')}"
-        with tempfile.TemporaryDirectory(prefix="arena-commands-") as name:
-            write_commands(Path(name) / "commands")
+        with temporary_folder() as folder:
+            write_commands(folder / "commands")
             own = replace(plan, env={**plan.env, "PATH": path})
-            sandbox = await terminal_boxes.open_box(back_end, self.task, own, {COMMANDS: f"{name}/commands"})
+            sandbox = await terminal_boxes.open_box(back_end, self.task, own, {COMMANDS: f"{folder}/commands"})
         return await Box.around(sandbox, plan.folders[0])
 
     async def grade(self, box: Box, back_end: type[Sandbox], timeout: float) -> Graded:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from arena.core.errors import SandboxUnavailable
 from arena.environments.swe._manifest import Wheel
 from arena.environments.swe._sources import PYTEST, Tree, packages_folder, write_tree
 from arena.sandboxes import ExecResult, Sandbox, SandboxSpec
+from arena.sandboxes._held import temporary_folder
 
 __all__ = ["Report", "run_tests"]
 
@@ -120,8 +120,7 @@ async def staged(tree: Tree, plan: dict[str, Any], needs: Iterable[Wheel]) -> As
     """
     pytest = await asyncio.to_thread(packages_folder, PYTEST)
     wheels = await asyncio.to_thread(packages_folder, tuple(needs))
-    with tempfile.TemporaryDirectory(prefix="arena-grading-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         await asyncio.to_thread(_stage, folder, tree, plan)
         yield {REPO: folder / "repo", GRADER: folder / "grader", TOOLS: pytest, NEEDS: wheels}
 

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -18,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from arena.core.errors import InfrastructureError, UsageError
 from arena.core.paths import cache_folder
 from arena.environments.swe._manifest import Package, Wheel
+from arena.sandboxes._held import temporary_folder
 
 __all__ = ["PYTEST", "Tree", "fetch_archive", "fetch_unseen", "original_tree", "packages_folder", "write_tree"]
 
@@ -62,13 +62,15 @@ def packages_folder(wheels: Iterable[Wheel]) -> Path:
     digest = hashlib.sha256("".join(wheel.sha256 for wheel in wanted).encode()).hexdigest()[:16]
     folder = _home() / f"compiled-{digest}"
     if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=_made(_home()), prefix="unpacking-") as partial:
+        with temporary_folder(_made(_home())) as above:
+            ready = above / "ready"
+            ready.mkdir()
             for wheel in wanted:
                 archive = fetch_archive(f"{wheel.name}=={wheel.version}", wheel.sha256, wheel=True)
                 with zipfile.ZipFile(archive) as content:
-                    content.extractall(partial)
-            _compile(Path(partial))
-            _move(Path(partial), folder)
+                    content.extractall(ready)
+            _compile(ready)
+            _move(ready, folder)
     return folder
 
 
@@ -80,8 +82,8 @@ def fetch_archive(requirement: str, sha256: str, wheel: bool = False) -> Path:
     """
     place = _home() / "archives" / sha256
     if not place.exists():
-        with tempfile.TemporaryDirectory(prefix="arena-fetch-") as folder:
-            found = download_archive(requirement, Path(folder), wheel)
+        with temporary_folder() as folder:
+            found = download_archive(requirement, folder, wheel)
             digest = hashlib.sha256(found.read_bytes()).hexdigest()
             if digest != sha256:
                 raise InfrastructureError(
@@ -98,8 +100,8 @@ def fetch_unseen(requirement: str, wheel: bool = False) -> tuple[bytes, str]:
     Raises:
         InfrastructureError: it cannot be fetched.
     """
-    with tempfile.TemporaryDirectory(prefix="arena-fetch-") as folder:
-        archive = download_archive(requirement, Path(folder), wheel)
+    with temporary_folder() as folder:
+        archive = download_archive(requirement, folder, wheel)
         content = archive.read_bytes()
         sha256 = hashlib.sha256(content).hexdigest()
         keep_archive(archive, sha256)
@@ -190,13 +192,9 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _move(partial: Path, folder: Path) -> None:
+def _move(ready: Path, folder: Path) -> None:
     """Give a folder its name; another program that was faster has made the same."""
     try:
-        ready = Path(tempfile.mkdtemp(dir=folder.parent, prefix="ready-"))
-        for path in partial.iterdir():
-            path.rename(ready / path.name)
-        ready.chmod(0o755)
         ready.rename(folder)
     except OSError:
         if not folder.exists():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import posixpath
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from arena.core.errors import EnvironmentFailure, MissingPrerequisite
 from arena.environments.terminal._dockerfile import Copy, Recipe, Run, read_dockerfile
 from arena.environments.terminal._formats import TerminalTask, read_task
 from arena.sandboxes import Docker, Sandbox, SandboxSpec, images
+from arena.sandboxes._held import temporary_folder
 
 __all__ = ["LOGS", "Plan", "open_box", "plan_for", "plan_of_image", "unpack"]
 
@@ -114,8 +114,7 @@ async def _run(sandbox: Sandbox, task: TerminalTask, step: Run) -> None:
 
 
 async def _copy(sandbox: Sandbox, build: Path, step: Copy) -> None:
-    with tempfile.TemporaryDirectory(prefix="arena-copy-") as name:
-        staged = Path(name)
+    with temporary_folder() as staged:
         await asyncio.to_thread(_stage, build, step, staged)
         await sandbox.upload(staged, step.target if step.into else posixpath.dirname(step.target))
 

@@ -11,13 +11,12 @@ import json
 import math
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from arena.environments.terminal._boxes import LOGS, Plan, open_box
 from arena.environments.terminal._formats import TerminalTask
 from arena.sandboxes import ExecResult, Sandbox
+from arena.sandboxes._held import temporary_folder
 
 __all__ = ["Verdict", "verify"]
 
@@ -66,8 +65,8 @@ async def verify(back_end: type[Sandbox], task: TerminalTask, plan: Plan, agent:
     packed = await agent.exec(["bash", "-c", PACK, "pack", *kept], max_output=ARTIFACTS)
     if packed.truncated or packed.exit_code > 1:  # 1: a file changed meanwhile
         return Verdict(trouble="the artifacts are too large, or cannot be read", said=packed.error_text[-2000:])
-    with tempfile.TemporaryDirectory(prefix="arena-tests-") as name:
-        tests = Path(name) / "tests"
+    with temporary_folder() as folder:
+        tests = folder / "tests"
         shutil.copytree(task.tests, tests)
         if task.format == "terminal-bench":
             shutil.copy(task.tests.parent / task.verify, tests)

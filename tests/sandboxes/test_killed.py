@@ -17,7 +17,7 @@ import pytest
 from arena.sandboxes import _docker_engine
 from arena.sandboxes._docker_engine import SANDBOX
 
-EPISODES = 16
+EPISODES = 4
 PARALLEL = f"""
 import asyncio, sys
 from arena.sandboxes import Bubblewrap, Docker, SandboxSpec
@@ -58,7 +58,7 @@ def home(monkeypatch):
         yield Path(name)
 
 
-def test_sixteen_episodes_of_a_killed_program_are_found_and_removed(back_end, home):
+def test_what_a_killed_program_had_is_found_and_removed(back_end, home):
     """Nobody cleans up after kill -9 but the next start, and that before its first sandbox."""
     before = left(back_end.kind, home)
     program = subprocess.Popen([sys.executable, "-c", PARALLEL, back_end.kind], stdout=subprocess.PIPE, text=True)
