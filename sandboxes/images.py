@@ -40,8 +40,10 @@ chmod 1777 "$1/tmp"
 printf '%s\\n' root:x:0:0:root:/root:/bin/bash agent:x:1000:1000::/home/agent:/bin/bash \
     nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin >"$1/etc/passwd"
 printf '%s\\n' root:x:0: agent:x:1000: nogroup:x:65534: >"$1/etc/group"
+chroot "$1" /usr/bin/python3 -I -m compileall -qq /usr/lib/python3*
 """
-"""What the installation scripts would have done that is needed."""
+"""What the installation scripts would have done that is needed. Without the last line every start of Python compiles
+what it imports of the standard library, which is most of a short program's time."""
 SETTINGS = (f"ENV PATH={PATH} LANG=C.UTF-8", f"LABEL {SANDBOX}=image")
 INSTALL = "apt-get install mmdebstrap"
 

@@ -256,6 +256,13 @@ def test_the_base_image_is_made_once(api):
     assert images.base_name(["tree"]) != images.base_name()
 
 
+def test_python_in_the_base_image_finds_its_standard_library_compiled(api):
+    """Otherwise each start compiles what it imports: pytest took 0.4 s to load instead of 0.2."""
+    compiled = "import argparse, ast, os; print(*[os.path.exists(module.__cached__) for module in (argparse, ast)])"
+    with SyncSandbox(SPEC, Docker) as sandbox:
+        assert sandbox.exec(["python3", "-I", "-c", compiled]).text.split() == ["True"] * 2
+
+
 def test_a_sandbox_given_up_while_it_is_made_leaves_nothing(api, recwarn):
     """A pool that closes gives up those it is making; the engine's late answers then belong to nobody."""
 
