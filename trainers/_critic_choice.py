@@ -44,7 +44,7 @@ def make_critic(spec: str, policy: Policy, heads: Mapping[str, HeadOptions], *, 
     if kind == "small":
         return _small(Spec.parse(spec), policy, heads, seed), True
     critic = _of_folder(spec, policy, heads, seed)
-    _check_fits(critic, policy, spec)
+    _check_fits(critic, policy, heads, spec)
     return critic, True
 
 
@@ -68,23 +68,22 @@ def _of_folder(name: str, policy: Policy, heads: Mapping[str, HeadOptions], seed
     from arena.agents.models import _weights
     from arena.agents.models.critic import Critic, is_critic, load_trunk
 
-    if name.replace("_", "").isalpha() and not Path(name).is_dir():
-        raise UsageError(f"There is no critic {name!r}: {', '.join(KINDS)}, or a folder.")
+    a_path = name.startswith((".", "/", "~")) or name.count("/") > 1
+    if not Path(name).expanduser().is_dir() and (a_path or name.replace("_", "").isalpha()):
+        raise UsageError(
+            f"There is no critic {name!r}: it is {', '.join(KINDS)}, or a folder: RUN/critic, or of a model."
+        )
     device, dtype = str(policy.device), str(policy.network.dtype).removeprefix("torch.")
     if not is_critic(Path(name)):
         folder = _weights.find_folder(name)
         trunk = load_trunk(folder, device, policy.network.dtype)
         return Critic.on(trunk, _weights.load_tokenizer(folder), heads, seed=seed)
     critic = Critic.load(name, device=device, dtype=dtype)
-    for head, options in heads.items():
-        found = critic.heads[head].options if head in critic.heads else None
-        if found != options:
-            raise UsageError(f"The critic {name} has for its head {head!r} {found}, and this training needs {options}.")
     critic.requires_grad_(True)
     return critic
 
 
-def _check_fits(critic: Critic, policy: Policy, name: str) -> None:
+def _check_fits(critic: Critic, policy: Policy, heads: Mapping[str, HeadOptions], name: str) -> None:
     from arena.agents.models.critic import tokenizer_digest
 
     if tokenizer_digest(critic.tokenizer) != tokenizer_digest(policy.tokenizer):
@@ -97,6 +96,14 @@ def _check_fits(critic: Critic, policy: Policy, name: str) -> None:
             f"{name} reads {critic.context} tokens, and the policy's conversations may have {policy.context}: set "
             f"policy.context={critic.context}, or take critic=copy or critic=small."
         )
+    for head, options in heads.items():
+        found = critic.heads[head].options if head in critic.heads else None
+        if found != options:
+            has = f"no head {head!r}" if found is None else f"for {head!r} {found.in_words()}"
+            raise UsageError(
+                f"The critic {name} has {has}, and this training needs {options.in_words()} there: go on with one of "
+                "the same algorithm and settings, or take critic=copy or critic=small."
+            )
     if critic.looks_ahead():
         raise UsageError(
             f"{name} lets every token see those after it, so a value would know what happens next. Take a causal "

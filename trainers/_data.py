@@ -88,7 +88,10 @@ class Data:
                     yield episode
                 self.damaged.extend(f"{folder}: {damage}" for damage in run.damage)
         if not read:
-            raise UsageError("None of the episodes can be read:\n  " + "\n  ".join(self.damaged[:5]))
+            raise UsageError(
+                f"None of the {len(self.rows):,} episodes can be read:\n  {_joined(self.damaged[:5])}\n"
+                "Name other runs, or bring these back from a copy."
+            )
 
 
 def read_data(options: DataOptions, envs: Sequence[str], note: Callable[[str], None] | None = None) -> Data:
@@ -116,25 +119,33 @@ def read_data(options: DataOptions, envs: Sequence[str], note: Callable[[str], N
             raise UsageError(f"Nothing is left to learn from.\n  {_joined(report)}{_why(name, envs, others)}")
     if not rows:
         raise UsageError(f"There are no episodes in {', '.join(options.runs)}.{_joined(damaged, start=' ')}")
+    if not any(row.success for _, row in rows):
+        report.append(
+            f"none of the {len(rows):,} episodes succeeded, so nobody shows how it is done: add some of an agent that "
+            f"does (arena collect {envs[0]} -a oracle:0.5,random:0.5)"
+        )
     if note is not None:
         for line in report:
             note(line)
     return Data(rows, report, damaged)
 
 
-def require_rewards(data: Data, algorithm: str) -> None:
+def require_rewards(returns: Sequence[float], algorithm: str) -> None:
     """Refuse data in which no episode is better than another.
+
+    Args:
+        returns: undiscounted, of each episode.
+        algorithm: that compares them.
 
     Raises:
         UsageError: says what the algorithm needs.
     """
-    returns = set(data.returns)
-    if len(data.rows) == 1:
+    if len(returns) == 1:
         raise UsageError(
             f"{algorithm} compares episodes, and the data has one. Collect more (arena collect), or imitate it: bc."
         )
-    if len(returns) == 1:
-        what = "no rewards at all" if returns == {0.0} else f"the same return ({returns.pop():g}) in every episode"
+    if len(set(returns)) == 1:
+        what = "no rewards at all" if not any(returns) else f"the same return ({returns[0]:g}) in every episode"
         raise UsageError(
             f"The data has {what}, so {algorithm} cannot tell better actions from worse. Add episodes of "
             "another agent (arena collect ENV -a oracle:0.5,random:0.5), or imitate: bc."

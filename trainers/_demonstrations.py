@@ -2,12 +2,14 @@
 
 Works on episodes of any agent (an oracle, a person, another model): the agent that is trained is led
 through the recorded observations, and a model that answers with the recorded actions writes down the
-ids of each prompt and of each answer.
+ids of each prompt and of each answer. Where this model itself gave the answer, to the very prompt, the ids
+that it sampled stand; text and bare actions are tokenised here, once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from arena.core.agent import Brief
@@ -23,11 +25,37 @@ if TYPE_CHECKING:
     from arena.core.episode import Episode
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """An answer that a model was recorded with: the ids it was shown, those it gave, what they say, and its agent."""
+
+    prompt: tuple[int, ...]
+    ids: tuple[int, ...]
+    said: Message
+    agent: str
+
+
+def sampled_answers(episode: Episode) -> list[Sampled | None]:
+    """The answer that each turn's action was read from, where the record has its ids."""
+    written = [(call.prompt_ids, call.token_ids) for call in episode.calls]
+    found: list[Sampled | None] = []
+    for turn in episode.turns:
+        calls = [call for call in turn.calls if call.role == "chosen" and call.error is None]
+        call = calls[0] if len(calls) == 1 and not turn.forced else None
+        if call is None or call.prompt_ids is None or not call.token_ids or call.message is None:
+            found.append(None)
+            continue
+        prompt, agent = tuple(call.prompt_ids.written_out(written)), episode.agents.get(turn.player, "")
+        found.append(Sampled(prompt, tuple(call.token_ids), episode.messages[call.message], agent))
+    return found
+
+
 class Demonstrator:
     """A model that answers what it was told to answer, in the tokens of another.
 
     Attributes:
         answer: its next answer.
+        sampled: the same as it was sampled, which stands where it was sampled after these very ids.
         asked: how often it was asked since.
         prompt, said: the ids of the last prompt and answer.
     """
@@ -40,6 +68,7 @@ class Demonstrator:
         self.spec = model.spec
         self.traits: Traits = model.traits
         self.answer = Message.of("assistant", "")
+        self.sampled: Sampled | None = None
         self.asked = 0
         self.prompt: tuple[int, ...] = ()
         self.said: tuple[int, ...] = ()
@@ -53,10 +82,14 @@ class Demonstrator:
     ) -> Completion:
         """The answer, whatever is asked."""
         self.prompt = self._encoder.encode(messages, tools, after).ids
-        text = self._tokenizer.encode(self.answer.text, add_special_tokens=False, verbose=False)
-        self.said = (*text, self._end)
+        answer, known = self.answer, self.sampled
+        if known is not None and known.prompt == self.prompt:
+            answer, self.said = known.said, known.ids
+        else:
+            text = self._tokenizer.encode(answer.text, add_special_tokens=False, verbose=False)
+            self.said = (*text, self._end)
         self.asked += 1
-        completion = Completion(parts=self.answer.parts, prompt_ids=self.prompt, token_ids=self.said)
+        completion = Completion(parts=answer.parts, prompt_ids=self.prompt, token_ids=self.said)
         return completion.following(conversation(messages, after))
 
     async def aclose(self) -> None:
@@ -85,8 +118,9 @@ async def demonstrations(
         if len(episode.briefs) > 1:
             raise UsageError(f"{episode.task.env} is a game of several players; demonstrations have one.")
         session, writer = agent.start(brief_of(episode), 0), RowWriter(number)
-        for turn in episode.turns:
-            await show(session, teacher, Observation(turn.text, results=turn.results), turn.action, agent.spec)
+        for turn, known in zip(episode.turns, sampled_answers(episode), strict=True):
+            observation = Observation(turn.text, results=turn.results)
+            await show(session, teacher, observation, turn.action, agent.spec, known=known)
             if len(teacher.prompt) + len(teacher.said) > context:
                 raise UsageError(
                     f"A demonstration of {episode.key.task} has {len(teacher.prompt) + len(teacher.said)} tokens at "
@@ -97,14 +131,32 @@ async def demonstrations(
     return rows
 
 
-async def show(session: Session, teacher: Demonstrator, observation: Observation, action: str, agent: str) -> None:
+async def show(
+    session: Session,
+    teacher: Demonstrator,
+    observation: Observation,
+    action: str,
+    agent: str,
+    *,
+    known: Sampled | None = None,
+) -> None:
     """Lead an agent through one turn: it is shown the observation, and the teacher answers with the action.
+
+    Args:
+        session: of the agent.
+        teacher: its model.
+        observation: of the turn.
+        action: that was taken.
+        agent: the agent's spec.
+        known: the answer that the action was read from: it stands with its thoughts if this very agent gave it.
 
     Raises:
         UsageError: the agent asks for another form of answer than the action can be written in.
     """
     reply = getattr(session, "reply", None)
     teacher.answer, teacher.asked = reply(action) if reply else Message.of("assistant", action), 0
+    same = known is not None and (known.agent == agent or known.said.text.strip() == teacher.answer.text.strip())
+    teacher.sampled = known if same else None
     if any(not isinstance(part, TextPart) for part in teacher.answer.parts):
         raise UsageError(f"The agent {agent} answers with tool calls; demonstrations are text: leave tools=true out.")
     read = await session.act(observation)
@@ -113,6 +165,13 @@ async def show(session: Session, teacher: Demonstrator, observation: Observation
             f"The agent {agent} reads the demonstrated action {action!r} as {read.text!r}, so it cannot be "
             "taught by it. Use an agent whose replies are actions, such as chat."
         )
+
+
+def written_down(answers: int, tokens: int) -> str:
+    """What a run's log says of the recorded answers that it learns from."""
+    return (
+        f"{answers:,} recorded answers are written as the policy gives its own: {tokens:,} tokens, marked demonstrator"
+    )
 
 
 def brief_of(episode: Episode) -> Brief:
@@ -129,4 +188,4 @@ def brief_of(episode: Episode) -> Brief:
     )
 
 
-__all__ = ["Demonstrator", "brief_of", "demonstrations", "show"]
+__all__ = ["Demonstrator", "Sampled", "brief_of", "demonstrations", "sampled_answers", "show", "written_down"]

@@ -11,6 +11,7 @@ import numpy as np
 from arena.agents import build as build_agent
 from arena.core.errors import UsageError
 from arena.trainers._data import require_rewards
+from arena.trainers._demonstrations import written_down
 from arena.trainers._turn_rows import TurnReader, with_window
 
 if TYPE_CHECKING:
@@ -79,18 +80,27 @@ class Experience:
         data = self._training.recorded()
         if data is None:
             return
+        returns, algorithm = data.returns, self._training.config.algorithm
         if not plays:
-            require_rewards(data, self._training.config.algorithm)
+            require_rewards(returns, algorithm)
+        returns, tokens = [], 0
         for episodes in _chunks(data.episodes()):
-            self._add(episodes, own=False)
+            returns += [episode.total_reward for episode in episodes]
+            tokens += self._add(episodes, own=False)
         for line in data.damaged:
             self._training.note(f"left out: {line}")
+        if not plays:
+            require_rewards(returns, algorithm)
+        self._training.note(written_down(len(self._replay), tokens))
 
-    def _add(self, episodes: Sequence[Episode], *, own: bool) -> None:
+    def _add(self, episodes: Sequence[Episode], *, own: bool) -> int:
+        """Write their turns into the buffer; returns how many tokens were answered."""
         table = self._training.table(episodes)
         if not table.scored.any():
             raise UsageError("None of the episodes was scored, so there is nothing to learn from.")
-        self._replay.add(self._reader.rows(episodes, table, self._gamma, own=own))
+        rows = self._reader.rows(episodes, table, self._gamma, own=own)
+        self._replay.add(rows)
+        return sum(map(len, rows.sequences["answer"]))
 
 
 def _chunks(episodes: Iterator[Any]) -> Iterator[list[Any]]:

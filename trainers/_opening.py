@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from arena.agents import build as build_agent
 from arena.evaluation.config import run_folder, versions
-from arena.records import RunWriter, create_run, resume_run
+from arena.records import RunWriter, create_run, open_run, resume_run
 from arena.rollout import RecordedModel
 from arena.trainers import _checkpoint
 from arena.trainers._algorithms import parts_of
@@ -29,6 +30,7 @@ class Opened:
         policy: what is trained.
         parts: what the algorithm keeps besides it.
         checkpoint: where it was left off, and the state that it had; None at the beginning.
+        fresh: there was nothing in the folder before.
     """
 
     config: TrainConfig
@@ -36,6 +38,7 @@ class Opened:
     policy: Policy
     parts: Mapping[str, _checkpoint.Part]
     checkpoint: tuple[Path, _checkpoint.State] | None = None
+    fresh: bool = False
 
 
 def open_new(config: TrainConfig, out: str | Path | None, ranks: Ranks) -> Opened:
@@ -51,7 +54,9 @@ def open_new(config: TrainConfig, out: str | Path | None, ranks: Ranks) -> Opene
         agent = build_agent(config.agent, RecordedModel(policy.model))
         described = resolved(config, agent, policy, environments(pool))
     folder = ranks.agreed(folder)
-    return Opened(config, shared_writer(ranks, folder, lambda: create_run(folder, described)), policy, parts)
+    fresh = ranks.agreed(not folder.exists() or not any(folder.iterdir()))
+    writer = shared_writer(ranks, folder, lambda: create_run(folder, described))
+    return Opened(config, writer, policy, parts, fresh=fresh)
 
 
 def open_again(folder: str | Path, ranks: Ranks) -> Opened:
@@ -82,4 +87,15 @@ def open_again(folder: str | Path, ranks: Ranks) -> Opened:
     return Opened(config, writer, policy, parts, (checkpoint, state))
 
 
-__all__ = ["Opened", "open_again", "open_new"]
+def withdraw(folder: Path) -> None:
+    """Remove a run that was refused when its data was read, so that the corrected command may take the folder.
+
+    Where episodes have been recorded it stays.
+    """
+    with open_run(folder) as run:
+        recorded = bool(run.rows())
+    if not recorded:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+__all__ = ["Opened", "open_again", "open_new", "withdraw"]

@@ -22,7 +22,8 @@ from arena.core.observation import Observation
 from arena.core.outcome import Outcome
 from arena.core.seeds import derive
 from arena.evaluation.evaluate import in_any_thread
-from arena.trainers._demonstrations import Demonstrator, brief_of, show
+from arena.trainers._data import require_rewards
+from arena.trainers._demonstrations import Demonstrator, brief_of, sampled_answers, show, written_down
 from arena.trainers._rows import Row, RowWriter
 from arena.trainers._segments import Segments
 from arena.trainers._table import DEMONSTRATOR, on_last_tokens
@@ -108,7 +109,8 @@ def read_recorded(training: Training) -> Recorded:
     """The training set of a run.
 
     Raises:
-        UsageError: the run names no data, all of it is damaged, or it cannot be written in the policy's format.
+        UsageError: the run names no data, what can be read of it teaches nothing, or it cannot be written in the
+            policy's format.
     """
     data = training.recorded()
     if data is None:
@@ -116,7 +118,10 @@ def read_recorded(training: Training) -> Recorded:
     episodes = [episode for episode in data.episodes() if episode.outcome.scored and episode.turns]
     for line in data.damaged:
         training.note(f"left out: {line}")
-    return recorded(episodes, training.table(episodes), training.make_agent, training.policy.model)
+    require_rewards([episode.total_reward for episode in episodes], training.config.algorithm)
+    found = recorded(episodes, training.table(episodes), training.make_agent, training.policy.model)
+    training.note(written_down(len(found.table), len(found.turn_of_token)))
+    return found
 
 
 def recorded(
@@ -162,8 +167,9 @@ async def _written(
         if len(episode.briefs) > 1:
             raise UsageError(f"{episode.task.env} is a game of several players; this learns from one player's turns.")
         session, writer = agent.start(brief_of(episode), 0), RowWriter(number)
-        for turn in episode.turns:
-            await show(session, teacher, Observation(turn.text, results=turn.results), turn.action, agent.spec)
+        for turn, known in zip(episode.turns, sampled_answers(episode), strict=True):
+            observation = Observation(turn.text, results=turn.results)
+            await show(session, teacher, observation, turn.action, agent.spec, known=known)
             _check_room(episode, turn, len(teacher.prompt) + len(teacher.said), context)
             writer.add(turn.index, teacher.prompt, teacher.said, version="demonstration", place=place)
             lengths.append(len(teacher.said))

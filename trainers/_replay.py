@@ -7,6 +7,7 @@ A row is a turn. The turns of a trajectory lie one after the other, so what foll
     episode, turn, left     which trajectory, the turn's index, and how many turns of it come later
     reward, return          of the turn, and discounted from it to the end as recorded
     terminated, truncated   how the trajectory ended, on its last turn
+    producer                of the answer: a place in `_table.PRODUCERS`, the run's `policy` or a `demonstrator`
     version                 the step after which a policy with these weights sampled it; -1: somebody else did
     prompt, answer          ids the policy was shown and answered
     logprob                 of the answer's tokens, as the sampler gave them; NaN: somebody else's
@@ -44,6 +45,7 @@ COLUMNS = Columns(
         "return": "<f8",
         "terminated": "?",
         "truncated": "?",
+        "producer": "u1",
         "version": "<i4",
     },
     sequences={"prompt": "<i4", "answer": "<i4", "logprob": "<f4", "state": "<i4", "final": "<i4"},

@@ -68,7 +68,7 @@ def prepared(config: TrainConfig, ranks: Ranks) -> tuple[Policy, dict[str, Part]
         data = read_data(config.data, environments(pool))
         known = algorithm(config.algorithm)
         if known.recorded:
-            require_rewards(data, config.algorithm)
+            require_rewards(data.returns, config.algorithm)
             if hasattr(known.module, "check_returns"):
                 known.module.check_returns(np.array(data.returns))
     policy = Policy.load(config.model, config.policy, seed=config.seed, ranks=ranks)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from arena.agents import build as build_agent
-from arena.core.errors import ArenaError
+from arena.core.errors import ArenaError, UsageError
 from arena.records import RunWriter
 from arena.rollout import RecordedModel
 from arena.trainers import _checkpoint
@@ -38,7 +38,7 @@ from arena.trainers._entropy import Smoothing
 from arena.trainers._guards import warnings
 from arena.trainers._held_out import evaluate_on_one_rank
 from arena.trainers._metrics import MetricsFile, magnitudes, of_credit, of_episodes, rates
-from arena.trainers._opening import Opened, open_again, open_new
+from arena.trainers._opening import Opened, open_again, open_new, withdraw
 from arena.trainers._optimiser import Optimiser
 from arena.trainers._policy import Policy
 from arena.trainers._ranks import RankLost, Ranks
@@ -110,7 +110,7 @@ class Training:
         self._line: dict[str, Any] = {}
         self._played: list[Episode] = []
         self._offsets = writer.offsets()
-        self._saved = done
+        self._saved, self._fresh = done, False
         self.reference = Reference(config, policy, self.temperature)
 
     @classmethod
@@ -146,6 +146,7 @@ class Training:
         try:
             done = opened.checkpoint[1].step if opened.checkpoint else 0
             training = cls(opened.config, opened.writer, opened.policy, opened.parts, done)
+            training._fresh = opened.fresh
             training._begin(opened.checkpoint)
         except BaseException:
             opened.writer.close()
@@ -331,8 +332,10 @@ class Training:
     def __enter__(self) -> Training:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.close()
+        if self._fresh and self.ranks.first and isinstance(error, UsageError) and not self.metrics.lines:
+            withdraw(self.folder)
 
     def make_agent(self, model: Any) -> Agent:
         """The agent that is trained, with another model."""

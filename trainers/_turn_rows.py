@@ -21,8 +21,9 @@ from arena.core.messages import TextPart
 from arena.core.observation import Observation
 from arena.core.specs import Spec
 from arena.evaluation.evaluate import in_any_thread
-from arena.trainers._demonstrations import Demonstrator, brief_of, show
+from arena.trainers._demonstrations import Demonstrator, brief_of, sampled_answers, show
 from arena.trainers._next_prompts import next_prompts
+from arena.trainers._table import DEMONSTRATOR, POLICY
 
 if TYPE_CHECKING:
     from arena.agents.models.local import LocalModel
@@ -52,12 +53,13 @@ class TurnRows:
 
 @dataclass(frozen=True)
 class _Written:
-    """One turn in ids: its prompt and answer, the log-probabilities and the version of whoever sampled it."""
+    """One turn in ids: its prompt and answer, and of whoever sampled it the log-probabilities, version and code."""
 
     prompt: Sequence[int]
     answer: Sequence[int]
     logprob: Sequence[float] = ()
     version: int = -1
+    producer: int = DEMONSTRATOR
 
 
 @dataclass
@@ -106,6 +108,7 @@ class TurnReader:
             written, states, final = await self._ids(episode, truncated, own)
             numbers = _numbers(table, here, gamma) | {
                 "version": np.array([one.version for one in written]),
+                "producer": np.array([one.producer for one in written], np.uint8),
                 "episode": np.full(len(here), self.count),
             }
             self.count += 1
@@ -149,8 +152,9 @@ class TurnReader:
         agent: Any = make_agent(teacher)
         session, most = agent.start(brief_of(episode), 0), agent.sampling.max_tokens
         found = []
-        for turn in episode.turns:
-            await show(session, teacher, Observation(turn.text, results=turn.results), turn.action, agent.spec)
+        for turn, known in zip(episode.turns, sampled_answers(episode), strict=True):
+            observation = Observation(turn.text, results=turn.results)
+            await show(session, teacher, observation, turn.action, agent.spec, known=known)
             # An agent whose limit ends an answer before the end of the turn never says that end.
             whole = len(teacher.said) - 1 != most
             found.append(_Written(teacher.prompt, teacher.said if whole else teacher.said[:-1]))
@@ -208,7 +212,8 @@ def _sampled(episode: Episode) -> list[_Written] | None:
         call = calls[-1]
         assert call.prompt_ids is not None
         prompt = call.prompt_ids.written_out(written)
-        found.append(_Written(prompt, call.token_ids or (), call.logprobs or (), _step_of(call.policy_version)))
+        version = _step_of(call.policy_version)
+        found.append(_Written(prompt, call.token_ids or (), call.logprobs or (), version, POLICY))
     return found
 
 

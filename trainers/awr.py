@@ -64,8 +64,10 @@ def weights(returns: Floats, value: Floats, config: Config) -> Floats:
     """What each turn weighs, from its return and its value; NaN where it has no value (T each)."""
     advantage = returns - value
     known = advantage[np.isfinite(advantage)]
-    if config.normalise and len(known) and known.std() > 0:
-        advantage = advantage / known.std()
+    spread = float(known.std()) if len(known) else 0.0
+    # Equal advantages differ by rounding, and divided by that would be anything.
+    if config.normalise and spread > 1e-6 * np.abs(known).max(initial=0.0):
+        advantage = advantage / spread
     found: Floats = np.exp(np.minimum(advantage / config.temperature, np.log(config.most)))
     return found
 

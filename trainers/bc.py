@@ -25,13 +25,15 @@ import numpy as np
 from arena.agents import build as build_agent
 from arena.core.errors import UsageError
 from arena.evaluation.evaluate import in_any_thread
-from arena.trainers._demonstrations import demonstrations
+from arena.trainers._demonstrations import demonstrations, written_down
 from arena.trainers._options import Options
+from arena.trainers._table import DEMONSTRATOR
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from arena.core.episode import Episode
+    from arena.trainers._rows import Row
     from arena.trainers._segments import Floats, Integers
     from arena.trainers._training import Training
 
@@ -83,18 +85,30 @@ def loss(logprob: Tensor, mask: Tensor, *, tokens: float | None = None) -> tuple
 
 
 def train(training: Training, config: Config) -> None:
-    """Collect demonstrations, imitate them, log, evaluate, save."""
+    """Collect demonstrations, imitate them, log, evaluate, save; recorded ones are written in ids once."""
     data = training.recorded()
-    recorded = list(data.episodes()) if data is not None else []
+    recorded = None if data is None else demonstrated(training, config, list(data.episodes()))
     for line in data.damaged if data is not None else ():
         training.note(f"left out: {line}")
+    if recorded is not None:
+        answered = [row.producer == DEMONSTRATOR for row in recorded[1]]
+        turns = sum(len(episode.turns) for episode in recorded[0])
+        training.note(written_down(turns, sum(int(each.sum()) for each in answered)))
     for step in training.steps():
-        episodes = training.collect(step, build_agent(config.demonstrator), 1) if data is None else recorded
-        chosen = best(episodes, config)
-        rows = in_any_thread(demonstrations(chosen, training.make_agent, training.policy.model))
+        chosen, rows = recorded or demonstrated(
+            training, config, training.collect(step, build_agent(config.demonstrator), 1)
+        )
         with training.updating(step, chosen, None, rows=rows) as update:
             for batch in update.batches():
                 logprob = update.logprobs(batch)
                 total, metrics = loss(logprob, batch.mask, tokens=batch.tokens)
                 update.backward(batch, logprob, total, metrics)
         training.finish(step)
+
+
+def demonstrated(
+    training: Training, config: Config, episodes: Sequence[Episode]
+) -> tuple[Sequence[Episode], Sequence[Row]]:
+    """The episodes that are imitated, and their rows in the policy's format and tokens."""
+    chosen = best(episodes, config)
+    return chosen, in_any_thread(demonstrations(chosen, training.make_agent, training.policy.model))

@@ -101,7 +101,7 @@ def loss(better: Tensor, worse: Tensor, beta: float) -> Tensor:
 
 def coefficients(better: Floats, worse: Floats, beta: float) -> Floats:
     """-d loss / d better = d loss / d worse of each pair (P)."""
-    return np.asarray(beta / (1 + np.exp(beta * (better - worse))), np.float64)
+    return np.asarray(beta * (1 - np.tanh(beta * (better - worse) / 2)) / 2, np.float64)
 
 
 def check(episodes: Sequence[Episode], margin: float) -> Integers:

@@ -58,6 +58,12 @@ class HeadOptions:
         if not self.low < self.high or self.bins < 2 or self.outputs < 1 or self.layers < 0:
             raise UsageError(f"A value head needs low < high, two bins and one output, not {self}.")
 
+    def in_words(self) -> str:
+        """What it is, for a sentence."""
+        bins = f"{self.bins} bins from {self.low:g} to {self.high:g}" if self.kind == "hl_gauss" else "a scalar"
+        several = f", each of {self.outputs} outputs" if self.outputs > 1 else ""
+        return f"{bins}{several} ({self.layers} hidden layers)"
+
     def check_range(self, returns: NDArray[np.float64]) -> None:
         """Whether the bins of `hl_gauss` hold these returns.
 

@@ -85,10 +85,10 @@ def test_another_version_of_the_environment_is_refused(runs):
 
 def test_data_without_differences_teaches_no_comparison(runs):
     with pytest.raises(UsageError, match="no rewards at all"):
-        require_rewards(data(runs, "idle"), "awr")
+        require_rewards(data(runs, "idle").returns, "awr")
     with pytest.raises(UsageError, match="the same return"):
-        require_rewards(data(runs, "oracle"), "awr")
-    require_rewards(data(runs, "oracle", "random"), "awr")
+        require_rewards(data(runs, "oracle").returns, "awr")
+    require_rewards(data(runs, "oracle", "random").returns, "awr")
 
 
 def test_records_damaged_in_the_middle_cost_those_episodes_alone(runs, tmp_path: Path):
