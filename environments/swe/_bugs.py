@@ -23,6 +23,8 @@ CYCLE: tuple[Difficulty, ...] = (
 """In which order difficulties take their turns."""
 Called = dict[tuple[str, str], frozenset[str]]
 """(file, function) -> the tests that call it"""
+ASIDE = {"benchmarks", "docs", "examples", "scripts", "tools"}
+"""Folders of a repository whose code its users never meet, though its tests may."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def bugs(package: Package, tree: Tree, called: Called, seed: int) -> Iterator[Bu
 
 def _is_code(package: Package, file: str) -> bool:
     start = f"{package.root}/" if package.root else ""
-    return file.endswith(".py") and file.startswith(start) and not is_protected(file)
+    inside = file.startswith(start) and file.partition("/")[0] not in ASIDE
+    return inside and file.endswith(".py") and not is_protected(file)
 
 
 def _drawn(

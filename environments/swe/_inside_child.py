@@ -100,8 +100,10 @@ def run(folder: str, plan: dict[str, Any], mouth: int) -> int:
     plugins = [teller, *([Tracer(teller, plan["root"])] if plan["trace"] else [])]
     options = ["-c", f"{folder}/pytest.ini", f"--rootdir={plan['root']}", "--import-mode=append", "--no-header", "-q"]
     options += ["-p", "no:cacheprovider", "-p", "no:faulthandler", "--capture=sys", "--basetemp=/tmp/run"]
-    # Rewritten asserts say more and cost most of the time: they are for those who read what is said.
-    options += ["--tb=short"] if plan["details"] else ["--tb=native", "--assert=plain"]
+    # Rewritten asserts say more and cost most of the time: they are for those who read what is said. What tests import
+    # from their own folders asserts too.
+    told = ["--tb=short", "-o", "python_files=test_*.py *_test.py test/*.py tests/*.py"]
+    options += told if plan["details"] else ["--tb=native", "--assert=plain"]
     code = int(pytest.main([*options, "--continue-on-collection-errors", *plan["tests"]], plugins=plugins))
     teller.tell(end=len(teller.outcomes), exit_code=code)
     return code

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from arena.environments.swe._trees import is_test
+
 __all__ = ["statement"]
 
 SHOWN = 3
 LINES = 14
 FRAME = re.compile(r"^(\S+\.py):(\d+): in (.+)$")
 PATH = re.compile(r"(/repo/)?[\w./-]+\.py(:\d+)?")
-ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """Another in every run: the same bug shall be told in the same words."""
+LOCAL = re.compile(r"[\w.]+\.<locals>\.")
+"""What Python puts before the name of a function that a test has made."""
 
 
 def statement(package: str, failing: int, texts: Mapping[str, str]) -> str:
@@ -40,9 +44,13 @@ def statement(package: str, failing: int, texts: Mapping[str, str]) -> str:
 
 
 def observation(text: str) -> str:
-    """The statement that failed and what it failed with, without names of files and functions of the package."""
+    """The statement of the test that failed and what it failed with, without names of files.
+
+    Where one error came of another, the first frames are the package's own: they would say where.
+    """
     lines = text.splitlines()
-    frames = [number for number, line in enumerate(lines) if FRAME.match(line)]
+    places = enumerate(map(FRAME.match, lines))
+    frames = [number for number, place in places if place and is_test(place[1].removeprefix("/repo/"))]
     code: list[str] = []
     if frames:
         for line in lines[frames[0] + 1 :]:
@@ -53,4 +61,4 @@ def observation(text: str) -> str:
     if not error:
         return ""
     shown = [*(f"> {line}" for line in code), *error][:LINES]
-    return ADDRESS.sub("", PATH.sub("…", "\n".join(shown)))
+    return LOCAL.sub("", ADDRESS.sub("", PATH.sub("…", "\n".join(shown))))
