@@ -27,6 +27,7 @@ from arena.records import open_run
 from arena.records.buffer_reader import BufferReader
 from arena.trainers._config import TrainConfig
 from arena.trainers._metrics import TIMED
+from arena.trainers._table import DEMONSTRATOR, POLICY
 from arena.trainers._training import Training
 
 ENV = "arena/KeyDoor-v0"
@@ -105,6 +106,11 @@ def test_offline_to_online_plays_from_the_step_it_is_told(tiny_model, recorded, 
     data = {"runs": [str(recorded / "oracle"), str(recorded / "random")]}
     lines = train(tmp_path / "run", config(tiny_model, {"play_from": 2, "critic_window": 2}, data=data))
     assert ["episodes" in line for line in lines] == [False, True]
+    reader = BufferReader(tmp_path / "run" / "replay")
+    producer, version = (reader.scalar(name, np.arange(len(reader))) for name in ("producer", "version"))
+    assert set(producer.tolist()) == {POLICY, DEMONSTRATOR}
+    assert (version[producer == DEMONSTRATOR] == -1).all()
+    assert (version[producer == POLICY] == 1).all(), "what the policy played in the second step, after one update"
 
 
 def test_the_policys_own_trunk_may_be_read_but_not_moved(tiny_model, recorded, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from reference_cases import CLOSE, case
@@ -11,7 +13,7 @@ pytest.importorskip("torch")
 import torch
 
 from arena.core.errors import UsageError
-from arena.trainers import TurnTable, a_lol, awr, digirl, dmpo, ilql, mc
+from arena.trainers import TurnTable, a_lol, awr, digirl, dmpo, ilql, mc, offline_archer
 from arena.trainers._returns import discounted_returns
 from arena.trainers._segments import Segments
 
@@ -180,3 +182,133 @@ def test_a_lol_by_hand(kind):
     total.backward()
     np.testing.assert_allclose(now.grad[0], [*(-weight / 3), 0.0], rtol=1e-6)
     np.testing.assert_array_equal(a_lol.advantages(np.array([1.0, 0.0]), np.array([0.4, 0.4])), [0.6, 0.0])
+
+
+# Answers of two tokens of three words each, all nine of them, so that expectations over answers are sums. Recorded by
+# a policy MU; what each came to is RETURN, and what was expected of the state is VALUE.
+
+_DRAW = torch.Generator().manual_seed(7)
+MU = (
+    torch.randn(3, generator=_DRAW, dtype=torch.float64).log_softmax(0),
+    torch.randn(3, 3, generator=_DRAW, dtype=torch.float64).log_softmax(1),
+)
+RETURN = torch.randn(3, 3, generator=_DRAW, dtype=torch.float64)
+VALUE = 0.2
+ANSWERS = [(i, j) for i in range(3) for j in range(3)]
+
+
+def likely(first, second):
+    """The log-probability of each answer under tables of logits (3, 3)."""
+    return first.log_softmax(0)[:, None] + second.log_softmax(1)
+
+
+def expected_loss(of_answer, first, second):
+    """The mean of `of_answer(i, j, log-probabilities of both tokens)` over answers, each as likely as under MU."""
+    total = torch.zeros((), dtype=torch.float64)
+    for i, j in ANSWERS:
+        logprob = torch.stack([first.log_softmax(0)[i], second.log_softmax(1)[i, j]])[None]
+        total = total + likely(*MU)[i, j].exp() * of_answer(i, j, logprob)
+    return total
+
+
+def imitating(weight, sums):
+    """The loss of one answer in AWR (mean over its tokens) or offline ArCHer (their sum)."""
+
+    def of_answer(i, j, logprob):
+        mask = torch.ones(1, 2, dtype=torch.float64)
+        if sums:
+            return offline_archer.loss(logprob, weight[i, j][None], mask)[0]
+        return awr.loss(logprob, weight[i, j].expand(1, 2), mask)[0]
+
+    return of_answer
+
+
+@pytest.mark.parametrize("algorithm", ["awr", "offline_archer"])
+def test_weighted_imitation_settles_at_the_recorded_policy_times_the_exponential_of_the_advantage(algorithm):
+    """pi*(a) ~ mu(a) exp(A / temperature) in closed form: there the expected gradient is 0, and nowhere near it."""
+    advantage = (RETURN - VALUE).flatten().numpy()
+    if algorithm == "awr":
+        config = awr.Config(temperature=0.5, normalise=False, most=1e9)
+        weight = awr.weights(RETURN.flatten().numpy(), np.full(9, VALUE), config)
+    else:
+        weight = offline_archer.weights(advantage, offline_archer.Config(beta=2.0))
+    np.testing.assert_allclose(weight, np.exp(2 * advantage))
+    weight = torch.from_numpy(weight).reshape(3, 3)
+    best = likely(*MU) + 2 * (RETURN - VALUE)
+    best = best - best.logsumexp((0, 1))
+    first = best.logsumexp(1).requires_grad_()
+    second = (best - best.logsumexp(1, keepdim=True)).requires_grad_()
+    of_answer = imitating(weight, algorithm == "offline_archer")
+    for found in torch.autograd.grad(expected_loss(of_answer, first, second), (first, second)):
+        torch.testing.assert_close(found, torch.zeros_like(found), atol=1e-12, rtol=0)
+    began = [one.clone().requires_grad_() for one in MU]
+    elsewhere = torch.autograd.grad(expected_loss(of_answer, *began), began)
+    assert max(float(found.abs().max()) for found in elsewhere) > 0.05
+
+
+def test_a_lols_expected_gradient_is_the_policy_gradient_of_the_positive_advantages():
+    """Over all answers of the recorded policy, the ratio of whole answers makes up for whose they are (the paper, 3.1).
+
+    The ratio of single tokens does not, and without one the gradient is that of weighted imitation.
+    """
+    draw = torch.Generator().manual_seed(8)
+    first, second = (torch.randn(shape, generator=draw, dtype=torch.float64) for shape in ((3,), (3, 3)))
+    first, second = first.requires_grad_(), second.requires_grad_()
+    advantage = torch.from_numpy(a_lol.advantages(RETURN.numpy(), np.full((3, 3), VALUE)))
+    assert 0 < int((advantage == 0).sum()) < 9
+
+    def of_answer(ratio):
+        def one(i, j, logprob):
+            began = torch.stack([MU[0][i], MU[1][i, j]])[None].detach()
+            credit, mask = advantage[i, j].expand(1, 2), torch.ones(1, 2, dtype=torch.float64)
+            config = a_lol.Config(ratio=ratio, clip=1e9)
+            return 2 * a_lol.loss(logprob, began, credit, mask, config)[0]  # a mean over two tokens
+
+        return one
+
+    def gradient(loss):
+        return torch.cat([one.flatten() for one in torch.autograd.grad(loss, (first, second))])
+
+    exact = -gradient((likely(first, second).exp() * advantage).sum())
+    imitation = -gradient((likely(*MU).detach().exp() * advantage * likely(first, second)).sum())
+    found = {ratio: gradient(expected_loss(of_answer(ratio), first, second)) for ratio in ("turn", "token", "none")}
+    torch.testing.assert_close(found["turn"], exact, atol=1e-10, rtol=0)
+    torch.testing.assert_close(found["none"], imitation, atol=1e-10, rtol=0)
+    assert (found["token"] - exact).abs().max() > 0.01
+
+
+def test_dmpos_credit_of_each_token_is_the_gradient_of_the_loss_of_the_pairs():
+    """An episode may be in several pairs, and every token of a turn counts by the turn's place in its own episode."""
+    draw = np.random.default_rng(3)
+    turns, tokens = np.array([3, 1, 4, 2]), draw.integers(1, 4, 10)
+    episode = np.repeat(np.arange(4), turns)
+    table = TurnTable.of(episode=episode, reward=0.0 * episode)
+    along = Segments.where_changing(np.repeat(episode, tokens))
+    data = SimpleNamespace(along=along, episodes=range(4))
+    phi = np.repeat(dmpo.shares(table, 0.7), tokens)
+    chosen = np.array([[0, 1], [2, 1], [0, 3]])
+    now = torch.from_numpy(draw.normal(-1, 1, len(phi))).requires_grad_()
+    ratio = now - torch.from_numpy(draw.normal(-1, 1, len(phi)))
+    each = torch.zeros(4, dtype=torch.float64).index_add(
+        0, torch.from_numpy(along.index), ratio * torch.from_numpy(phi)
+    )
+    np.testing.assert_allclose(dmpo._preferred(data, ratio.detach().numpy(), phi), each.detach())
+    better, worse = each[chosen[:, 0]], each[chosen[:, 1]]
+    (exact,) = torch.autograd.grad(dmpo.loss(better, worse, 0.3).mean(), now)
+    coefficients = dmpo.coefficients(better.detach().numpy(), worse.detach().numpy(), 0.3)
+    np.testing.assert_allclose(-dmpo._credit(data, chosen, coefficients, phi) / 3, exact, atol=1e-12)
+
+
+def test_weights_stay_numbers_however_far_apart_the_episodes_are():
+    """exp(1000) is infinite and 0 / 0 no number: one such turn would end the training, or be all of it."""
+    far = np.array([1000.0, -1000.0])
+    bounded = offline_archer.Config(max_weight=20.0)
+    np.testing.assert_allclose(offline_archer.weights(far, bounded), [20.0, 0.0])
+    with pytest.raises(UsageError, match=r"bound the weights with settings\.max_weight=20"):
+        offline_archer.weights(far, offline_archer.Config())
+    assert offline_archer.weights(np.zeros(0), offline_archer.Config()).shape == (0,)
+    np.testing.assert_allclose(awr.weights(far, np.zeros(2), awr.Config(normalise=False)), [20.0, 0.0])
+    # Equal advantages, but for rounding, are no spread to be divided by.
+    alike = np.array([0.3, 0.1 + 0.2])
+    np.testing.assert_allclose(awr.weights(alike, np.zeros(2), awr.Config()), np.exp(0.3))
+    np.testing.assert_array_equal(dmpo.coefficients(np.array([1e5, -1e5]), np.zeros(2), 0.1), [0.0, 0.1])

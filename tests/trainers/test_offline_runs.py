@@ -23,11 +23,13 @@ from arena.cli._app import run as arena
 from arena.core.errors import UsageError
 from arena.evaluation import evaluate
 from arena.records import open_run
+from arena.records.buffer_reader import BufferReader
 from arena.trainers import TurnTable, bc, dmpo
 from arena.trainers._batch import batch_of
 from arena.trainers._config import TrainConfig
 from arena.trainers._critic import Fit
 from arena.trainers._critic_choice import make_critic
+from arena.trainers._demonstrations import Demonstrator
 from arena.trainers._policy import Policy
 from arena.trainers._recorded import recorded
 from arena.trainers._table import DEMONSTRATOR
@@ -45,6 +47,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     for agent in ("oracle", "random", "idle"):
         evaluate(ENV, agent, tasks=4, max_turns=16, out=folder / agent)
     evaluate(ENV, "oracle", tasks=1, out=folder / "one")
+    evaluate(ENV, "oracle", tasks=4, max_turns=1, params={"length": 1, "branching": 0}, out=folder / "short")
     return {path.name: path for path in folder.iterdir()}
 
 
@@ -257,6 +260,77 @@ def test_what_cannot_be_learned_from_is_refused_in_a_sentence(runs, tiny_model, 
         assert arena([str(word) for word in words]) == 2, reason
         assert reason in " ".join(capsys.readouterr().err.split())
         assert not (tmp_path / "run").exists()
+
+
+def test_what_is_found_out_when_the_data_is_read_leaves_no_half_made_run(runs, tiny_model, tmp_path, capsys):
+    """The corrected command would be refused, since its folder holds a run already."""
+    whole = "chat:max_tokens=4,system=nothing.j2"
+    cases = [
+        ("archer", ["idle"], WINDOW, ["settings.critic_updates=1"], "The data has no rewards at all, so archer"),
+        ("dmpo", ["oracle", "short"], WINDOW, [], "so there are no pairs"),
+        ("bc", ["oracle"], whole, ["policy.context=120", "eval_every=5", "eval_tasks=2"], "this model takes 120"),
+        ("awr", ["oracle", "random"], whole, ["policy.context=120"], "the model takes 120. Give the agent a window"),
+        ("archer", ["oracle", "random"], whole, ["policy.context=120"], "the encoder takes 120. Give the agent a"),
+        ("offline_archer", ["oracle", "random"], whole, ["policy.context=120"], "the encoder takes 120"),
+    ]
+    for algorithm, names, agent, settings, reason in cases:
+        words = ["train", algorithm, "--env", ENV, "-m", tiny_model, "-a", agent, "--steps", 1, "-o", tmp_path / "run"]
+        words += ["--data", *(runs[name] for name in names), "--set", "eval_every=0"]
+        words += [word for setting in settings for word in ("--set", setting)]
+        assert arena([str(word) for word in words]) == 2, reason
+        assert reason in " ".join(capsys.readouterr().err.split())
+        assert not (tmp_path / "run").exists(), algorithm
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    assert arena([str(word) for word in words]) == 2
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("agent", [WINDOW, "chat:max_tokens=4", "react:max_tokens=12,retries=0"])
+def test_answers_that_this_model_gave_keep_their_ids(tiny_model, policy, tmp_path, agent):
+    """Written anew from their text they would be other ids than were sampled, and a thought would be lost."""
+    evaluate(ENV, agent, f"hf:{tiny_model}", tasks=3, max_turns=5, out=tmp_path / "own")
+    with open_run(tmp_path / "own") as run:
+        episodes = list(run.episodes())
+    make = lambda model: build(agent, model)  # noqa: E731
+    data = recorded(episodes, TurnTable.from_episodes(episodes), make, policy.model)
+    said = {int(place): int(token) for row in data.rows for place, token in zip(row.source, row.ids, strict=True)}
+    sampled = [call.token_ids for episode in episodes for call in episode.calls]
+    offsets = data.table.token_offsets
+    found = [tuple(said[place] for place in range(*offsets[turn : turn + 2])) for turn in range(len(data.table))]
+    assert found == sampled
+    anew = [tuple(policy.tokenizer.encode(turn.action)) for episode in episodes for turn in episode.turns]
+    assert any(one[: len(other)] != other for one, other in zip(found, anew, strict=True)), "nothing to tell apart"
+    assert all((row.producer[row.source >= 0] == DEMONSTRATOR).all() for row in data.rows)
+
+
+@pytest.mark.parametrize("algorithm", ["bc", "awr", "archer"])
+def test_recorded_answers_are_written_once_and_the_record_says_whose_they_are(
+    algorithm, tiny_model, runs, tmp_path, monkeypatch
+):
+    """Whoever reads the run must be able to tell what was imitated from what the policy said itself."""
+    written = []
+    answer = Demonstrator.complete
+
+    async def counted(self, *told, **more):
+        written.append(self.answer.text)
+        return await answer(self, *told, **more)
+
+    monkeypatch.setattr(Demonstrator, "complete", counted)
+    settings = {"bc": {}, "awr": SMALL, "archer": FEW}[algorithm]
+    told = values(tiny_model, runs, algorithm, steps=3, minibatches=1, settings=settings)
+    with Training.start(TrainConfig.read(told), tmp_path / "run") as training:
+        training.run()
+    episodes = episodes_of(runs, "oracle", "random")
+    turns = sum(len(episode.turns) for episode in episodes)
+    cut = sum(not episode.turns[-1].terminated for episode in episodes) if algorithm != "bc" else 0
+    assert len(written) == turns + cut, "one answer a turn, and one to read what a cut-off episode would go on with"
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert f"{turns} recorded answers are written as the policy gives its own: " in log
+    assert log.rstrip().endswith("tokens, marked demonstrator")
+    if algorithm == "archer":
+        reader = BufferReader(tmp_path / "run" / "replay")
+        assert (reader.scalar("producer", np.arange(len(reader))) == DEMONSTRATOR).all()
 
 
 def test_turns_longer_than_the_model_are_named(runs, tiny_model):
