@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
-import tempfile
+import tarfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 from arena.core.errors import MissingPrerequisite, SandboxUnavailable, UsageError
 from arena.core.paths import cache_folder
 from arena.sandboxes._docker_engine import SANDBOX, client, errors_of_ours, missing
+from arena.sandboxes._held import temporary_folder
 from arena.sandboxes._root import PATH
 
 __all__ = ["PACKAGES", "base_name", "build", "build_base", "exists", "find", "import_archive"]
@@ -46,6 +48,12 @@ chroot "$1" /usr/bin/python3 -I -m compileall -qq /usr/lib/python3*
 what it imports of the standard library, which is most of a short program's time."""
 SETTINGS = (f"ENV PATH={PATH} LANG=C.UTF-8", f"LABEL {SANDBOX}=image")
 INSTALL = "apt-get install mmdebstrap"
+NAME = re.compile(r"([\w.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:\w[\w.-]{0,127})?", re.ASCII)
+"""What an image may be called."""
+ARG = re.compile(r"(?mi)^\s*ARG\s+(\w+)=[\"']?([^\s\"']+)")
+FROM = re.compile(r"(?mi)^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?")
+PARTS_FROM = re.compile(r"(?mi)^\s*(?:COPY|RUN)\s+(?:\S+\s+)*?--(?:mount=\S*?)?from=([^\s,]+)")
+VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::-([^}]*))?\})")
 
 
 def base_packages(more: Sequence[str] = ()) -> tuple[str, ...]:
@@ -121,11 +129,14 @@ def import_archive(archive: Path, name: str) -> str:
     """Make an image of the archive of a root file system.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no such file, it is no archive, or the image cannot be called so.
         SandboxUnavailable: the engine could not read it.
     """
+    _check_name(name)
     if not archive.is_file():
         raise UsageError(f"There is no archive {str(archive)!r}.")
+    if not tarfile.is_tarfile(archive):
+        raise UsageError(f"{str(archive)!r} is no archive: the .tar of a root file system is read.")
     repository, _, tag = name.partition(":")
     with errors_of_ours("given its image"):
         said = client().import_image(str(archive), repository, tag or "latest", changes=list(SETTINGS))
@@ -134,7 +145,13 @@ def import_archive(archive: Path, name: str) -> str:
     return name
 
 
-def build(folder: Path, name: str, network: str | None = None, say: Callable[[str], None] = lambda line: None) -> str:
+def build(
+    folder: Path,
+    name: str,
+    network: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    pull: bool = False,
+) -> str:
     """Build an image from a folder with a Dockerfile.
 
     Args:
@@ -142,12 +159,17 @@ def build(folder: Path, name: str, network: str | None = None, say: Callable[[st
         name: what the image is called.
         network: what its RUN lines may reach: the engine's own choice, or `none`.
         say: gets the lines of the build.
+        pull: whether images that it starts from may be fetched.
 
     Raises:
-        UsageError: there is no Dockerfile, or a line of it failed.
+        UsageError: there is no Dockerfile, a line of it failed, or the image cannot be called so.
+        MissingPrerequisite: it starts from an image that the engine does not have.
     """
+    _check_name(name)
     if not (folder / "Dockerfile").is_file():
         raise UsageError(f"There is no Dockerfile in {str(folder)!r}.")
+    if not pull:
+        _check_bases(folder / "Dockerfile")
     options = {"labels": {SANDBOX: "image"}, "rm": True, "forcerm": True, "decode": True, "network_mode": network}
     lines: list[str] = []
     with errors_of_ours("given its image"):
@@ -162,19 +184,52 @@ def build(folder: Path, name: str, network: str | None = None, say: Callable[[st
     return name
 
 
+def started_from(dockerfile: str) -> list[str]:
+    """The images that the engine needs for the text of a Dockerfile."""
+    given = dict(ARG.findall(dockerfile))
+    stages, found = {"scratch"}, []
+
+    def filled(name: str) -> str:
+        return VARIABLE.sub(lambda word: str(given.get(word[1] or word[2], word[3] or "")), name)
+
+    for base, stage in FROM.findall(dockerfile):
+        if filled(base).lower() not in stages:
+            found.append(filled(base))
+        stages.add(stage.lower())
+    parts = map(filled, PARTS_FROM.findall(dockerfile))
+    found += [part for part in parts if part.lower() not in stages and not part.isdigit()]
+    return list(dict.fromkeys(found))
+
+
+def _check_bases(dockerfile: Path) -> None:
+    for base in started_from(dockerfile.read_text(encoding="utf-8")):
+        if not exists(client(), base):
+            reason = (
+                f"{dockerfile} starts from {base!r}, which the engine does not have, and images are not pulled unasked"
+            )
+            raise MissingPrerequisite(f"{reason}.", f"docker pull {base}")
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise UsageError(f"An image cannot be called {name!r}: small letters and a tag, such as my-task:1.")
+
+
 def _make(archive: Path, packages: Sequence[str]) -> None:
     program = shutil.which("mmdebstrap")
     if program is None:
         raise MissingPrerequisite("The base image is made by mmdebstrap, which is not installed.", INSTALL)
     suite, mirror = _release()
     archive.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix="making-") as folder:
-        made = Path(folder) / "root.tar"
+    with temporary_folder(archive.parent) as folder:
+        made = folder / "root.tar"
         mode = "root" if os.geteuid() == 0 else "unshare"
         options = [f"--mode={mode}", "--variant=extract", f"--include={','.join(packages)}", f"--extract-hook={FINISH}"]
         done = subprocess.run(
             [program, *options, suite, str(made), mirror], capture_output=True, text=True, check=False
         )
+        if unknown := re.search(r"Unable to locate package (\S+)", done.stderr):
+            raise UsageError(f"There is no package {unknown[1]!r} in {suite}, or its lists are old: apt-get update.")
         if done.returncode != 0:
             said = "\n".join(done.stderr.strip().splitlines()[-5:])
             raise MissingPrerequisite(f"The base image could not be made:\n{said}", "apt-get update")

@@ -36,8 +36,11 @@ def build(
     network: Annotated[
         str | None, typer.Option(metavar="NAME", help="What RUN lines may reach; `none` for nothing.")
     ] = None,
+    pull: Annotated[
+        bool, typer.Option("--pull", help="Let the engine fetch images that a Dockerfile starts from.")
+    ] = False,
 ) -> int:
-    """Make an image for Docker sandboxes; no registry is asked.
+    """Make an image for Docker sandboxes; no registry is asked, save with --pull.
 
     Without SOURCE it is the base image: the distribution's own packages, unpacked (a shell, the usual tools, git,
     Python), kept in Arena's cache by the hash of their list. The last line names the image.
@@ -45,9 +48,9 @@ def build(
     from arena.sandboxes import images
 
     if source is None:
-        if tag or network:
+        if tag or network or pull:
             raise UsageError(
-                "The base image has a name of its own and runs nothing: --tag and --network need a SOURCE."
+                "The base image has a name of its own and runs nothing: --tag, --network and --pull need a SOURCE."
             )
         say(images.build_base(packages or (), say=notice))
     elif packages:
@@ -55,7 +58,7 @@ def build(
     elif tag is None:
         raise UsageError(f"What shall the image be called? For example: --tag {source.resolve().stem.lower()}:1")
     elif source.is_dir():
-        say(images.build(source, tag, network=network, say=notice))
+        say(images.build(source, tag, network=network, say=notice, pull=pull))
     else:
         say(images.import_archive(source, tag))
     return 0

@@ -190,7 +190,7 @@ def names(split: Split, tasks: str | None, manifests: str | None) -> list[list[s
         folder = Path(manifests) if manifests else _manifest.FOLDER
         return [[task.id for task in package.tasks] for package in _manifest.packages(split, folder)]
     path = Path(tasks).expanduser()
-    known = read_instances(path) if _has_rows(path) else find_tasks(path)
+    known = _known(path)
     return [[id for id in known if split_of_instance(id) == split]]
 
 
@@ -205,15 +205,17 @@ def job_named(id: str, tasks: str | None, manifests: str | None) -> Job:
     if tasks is None:
         return PackageJob(case_of(*_manifest.task_named(id, Path(manifests) if manifests else _manifest.FOLDER)))
     path = Path(tasks).expanduser()
-    known: Mapping[str, Instance | Path] = read_instances(path) if _has_rows(path) else find_tasks(path)
+    known = _known(path)
     if id not in known:
         raise UnknownName("task", id, known)
     found = known[id]
     return FolderJob(found) if isinstance(found, Path) else ImageJob(found)
 
 
-def _has_rows(path: Path) -> bool:
-    return path.is_file() or is_repository(path)
+def _known(path: Path) -> Mapping[str, Instance | Path]:
+    if not path.exists():
+        raise UsageError(f"There is no file or folder {str(path)!r}.")
+    return read_instances(path) if path.is_file() or is_repository(path) else find_tasks(path)
 
 
 def _not_taken_out(trouble: OSError) -> Verdict:

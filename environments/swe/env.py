@@ -44,7 +44,7 @@ class Swe(AsyncEnv):
 
     Args:
         backend: `docker` or `bubblewrap`; the best that works here by default.
-        rewards: dense rewards on top, by name: `immediate`, `fixed_share`, `patch_similarity`.
+        rewards: dense rewards on top, by name: `immediate`, `fixed_share`, `patch_similarity`; in one text with commas.
         timeout: seconds a command may take.
         test_timeout: seconds the tests may take when they are graded.
         manifests: a folder of task manifests of your own (`arena swe make-tasks --out`); the shipped ones by default.
@@ -64,12 +64,13 @@ class Swe(AsyncEnv):
         self,
         *,
         backend: str | None = None,
-        rewards: Sequence[str] = (),
+        rewards: Sequence[str] | str = (),
         timeout: float = 60.0,
         test_timeout: float = 300.0,
         manifests: str | None = None,
         tasks: str | None = None,
     ) -> None:
+        rewards = rewards.split(",") if isinstance(rewards, str) else rewards
         if unknown := [name for name in rewards if name not in REWARDS]:
             raise UnknownName("reward", unknown[0], REWARDS)
         if timeout <= 0 or test_timeout <= 0:

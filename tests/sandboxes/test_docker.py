@@ -234,6 +234,33 @@ def test_a_dockerfile_that_fails_says_where(api, tmp_path):
         images.build(tmp_path / "nowhere", "arena-test/fails:1")
 
 
+DOCKERFILE = """\
+ARG VERSION="3.11"
+from python:${VERSION} as build
+COPY --chown=1 --from=example.org/uv:1 /uv /uv
+RUN --mount=type=bind,from=tools:2,target=/x true
+FROM --platform=linux/amd64 ${BASE:-debian:12}
+COPY --from=build /a /a
+COPY --from=0 /b /b
+FROM scratch
+"""
+
+
+def test_what_a_dockerfile_starts_from_is_not_pulled_unasked(api, tmp_path):
+    """The engine's own builder asks a registry for whatever it has not got."""
+    assert images.started_from(DOCKERFILE) == ["python:3.11", "debian:12", "example.org/uv:1", "tools:2"]
+    (tmp_path / "Dockerfile").write_text("FROM arena-test/no-such-image:1\n")
+    with pytest.raises(MissingPrerequisite, match=r"not pulled unasked(?s:.)*docker pull arena-test/no-such-image:1"):
+        images.build(tmp_path, "arena-test/fails:1")
+
+
+@pytest.mark.parametrize("name", ["Big:1", "a b", "x:", "-x", ""])
+def test_what_an_image_cannot_be_called(tmp_path, name):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    with pytest.raises(UsageError, match="cannot be called"):
+        images.build(tmp_path, name)
+
+
 def test_an_image_from_an_archive(api, tmp_path):
     """An image without a shell is imported, and says what is missing when it is used."""
     (tmp_path / "hello").write_text("hello\n")
@@ -245,8 +272,10 @@ def test_an_image_from_an_archive(api, tmp_path):
             SyncSandbox(SandboxSpec(image=name), Docker)
     finally:
         api.remove_image(name, force=True)
-    with pytest.raises(UsageError, match="no archive"):
-        images.import_archive(tmp_path / "none.tar", "arena-test/tiny:2")
+    (tmp_path / "bad.tar").write_text("rubbish")
+    for wrong in ("none.tar", "bad.tar"):
+        with pytest.raises(UsageError, match="no archive"):
+            images.import_archive(tmp_path / wrong, "arena-test/tiny:2")
 
 
 def test_the_base_image_is_made_once(api):
