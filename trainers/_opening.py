@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from arena.agents import build as build_agent
 from arena.evaluation.config import run_folder, versions
-from arena.records import RunWriter, create_run, open_run, resume_run
+from arena.records import RunWriter, create_run, resume_run
 from arena.rollout import RecordedModel
 from arena.trainers import _checkpoint
 from arena.trainers._algorithms import parts_of
@@ -87,15 +86,4 @@ def open_again(folder: str | Path, ranks: Ranks) -> Opened:
     return Opened(config, writer, policy, parts, (checkpoint, state))
 
 
-def withdraw(folder: Path) -> None:
-    """Remove a run that was refused when its data was read, so that the corrected command may take the folder.
-
-    Where episodes have been recorded it stays.
-    """
-    with open_run(folder) as run:
-        recorded = bool(run.rows())
-    if not recorded:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-__all__ = ["Opened", "open_again", "open_new", "withdraw"]
+__all__ = ["Opened", "open_again", "open_new"]

@@ -26,7 +26,7 @@ import numpy as np
 
 from arena.agents import build as build_agent
 from arena.core.errors import ArenaError, UsageError
-from arena.records import RunWriter
+from arena.records import RunWriter, withdraw_run
 from arena.rollout import RecordedModel
 from arena.trainers import _checkpoint
 from arena.trainers._algorithms import algorithm, read_settings
@@ -38,7 +38,7 @@ from arena.trainers._entropy import Smoothing
 from arena.trainers._guards import warnings
 from arena.trainers._held_out import evaluate_on_one_rank
 from arena.trainers._metrics import MetricsFile, magnitudes, of_credit, of_episodes, rates
-from arena.trainers._opening import Opened, open_again, open_new, withdraw
+from arena.trainers._opening import Opened, open_again, open_new
 from arena.trainers._optimiser import Optimiser
 from arena.trainers._policy import Policy
 from arena.trainers._ranks import RankLost, Ranks
@@ -335,7 +335,7 @@ class Training:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.close()
         if self._fresh and self.ranks.first and isinstance(error, UsageError) and not self.metrics.lines:
-            withdraw(self.folder)
+            withdraw_run(self.folder)
 
     def make_agent(self, model: Any) -> Agent:
         """The agent that is trained, with another model."""

@@ -18,7 +18,7 @@ from arena.evaluation.config import EvalConfig, run_folder, versions
 from arena.evaluation.players import Made, Players, players
 from arena.evaluation.progress import Progress
 from arena.evaluation.summary import Summary, summarise
-from arena.records import Row, Run, RunWriter, create_run, open_run, resume_run
+from arena.records import Row, Run, RunWriter, create_run, open_run, resume_run, withdrawn_if_refused
 from arena.rollout import Budget, Engine, Job, model_of
 
 T = TypeVar("T")
@@ -109,14 +109,13 @@ async def evaluate_async(
     """
     suite = suite or config.suite()
     async with players(config, made or Made()) as those:
-        resolved = resolve(config, suite, those)
+        resolved, play = resolve(config, suite, those), _Play(config, suite, those, jobs)
         if resume:
-            writer = resume_run(Path(resume), resolved, COMPARED)
-        else:
-            folder = run_folder(out, config.target, after=config.agent.partition(":")[0])
-            writer = create_run(folder, resolved)
-        with writer:
-            return await _run(_Play(config, suite, those, jobs), writer, on_progress, on_engine)
+            with resume_run(Path(resume), resolved, COMPARED) as writer:
+                return await _run(play, writer, on_progress, on_engine)
+        folder = run_folder(out, config.target, after=config.agent.partition(":")[0])
+        with withdrawn_if_refused(folder), create_run(folder, resolved) as writer:
+            return await _run(play, writer, on_progress, on_engine)
 
 
 def resolve(config: EvalConfig, suite: Suite, those: Players) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from arena.records._journal import Unfinished
 from arena.records.reader import Run, open_run
 from arena.records.rows import Row, key_name
 from arena.records.schema import episode_schema
+from arena.records.withdraw import withdraw_run, withdrawn_if_refused
 from arena.records.writer import RunWriter, create_run, join_run, resume_run
 
 __all__ = [
@@ -33,4 +34,6 @@ __all__ = [
     "key_name",
     "open_run",
     "resume_run",
+    "withdraw_run",
+    "withdrawn_if_refused",
 ]

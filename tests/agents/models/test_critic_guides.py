@@ -274,6 +274,7 @@ def test_what_does_not_fit_is_told(tiny_model, runs, tmp_path, capsys):
         words += [] if spec is None else ["-m", spec]
         code = arena([str(word) for word in words])
         assert (code != 0, reason in " ".join(capsys.readouterr().err.split())) == (True, True), reason
+        assert not (tmp_path / f"run{number}").exists(), "the corrected command finds the folder free"
     for agent, reason in (
         ("best_of_n:n=2", "needs a critic"),
         (f"best_of_n:n=0,critic={runs['mc']}", "at least 1"),
