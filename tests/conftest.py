@@ -66,6 +66,7 @@ PROBES: dict[str, tuple[Callable[[], bool], str]] = {
     "chromium": (lambda: any(map(shutil.which, ("chromium", "google-chrome"))), "apt-get install chromium"),
     "cuda": (_cuda, "a machine with an NVIDIA GPU, and pip install torch"),
     "docker": (engine.available, engine.INSTALL),
+    "gvisor": (engine.has_gvisor, "apt-get install runsc, and run the tests as root with no DOCKER_HOST set"),
     "inspect": (lambda: Path(sys.prefix, "peers", "inspect", ".ready").exists(), "make peers"),
     "java": (lambda: _runs("java", "-version"), "apt-get install default-jre-headless"),
     "netns": (lambda: _runs("unshare", "-rn", "true"), "a kernel that allows user namespaces, and util-linux"),

@@ -22,6 +22,8 @@ START_SECONDS = 60.0
 END_SECONDS = 20.0
 OPTIONS = ("--iptables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false")
 """It leaves the host's network alone, so that containers have none."""
+GVISOR = "gvisor"
+"""What gVisor is called there, where it is installed; not `runsc`, so that an engine without that is at hand too."""
 
 
 def prepare() -> None:
@@ -49,6 +51,15 @@ def available() -> bool:
             warnings.warn(f"no Docker sandboxes: {error}", stacklevel=2)
             return False
     return True
+
+
+def has_gvisor() -> bool:
+    """Whether the engine can run containers in gVisor."""
+    if not available():
+        return False
+    from arena.sandboxes import _docker_engine
+
+    return GVISOR in _docker_engine.client().info()["Runtimes"]
 
 
 def end(folder: Path | None = None) -> None:
@@ -105,6 +116,13 @@ def _start() -> bool:
     where = [f"--{option}={'unix://' if option == 'host' else ''}{folder / name}" for option, name in places.items()]
     for left in ("dockerd.pid", "exec/containerd/containerd.pid"):  # a killed engine leaves them
         (folder / left).unlink(missing_ok=True)
+    if shutil.which("runsc"):
+        program = folder / "runsc"
+        program.write_text(
+            '#!/bin/sh\nexec runsc --network=none "$@"\n'
+        )  # newer kernels look to it as without a network
+        program.chmod(0o755)
+        where.append(f"--add-runtime={GVISOR}={program}")
     begin = 'exec setsid -f "$@" </dev/null >>"$0" 2>&1'
     subprocess.run(["sh", "-c", begin, folder / "log", "dockerd", *where, *OPTIONS], check=True)
     deadline = time.monotonic() + START_SECONDS

@@ -195,14 +195,32 @@ def test_snapshots_fit_the_other_back_end(api, require):
 
 
 def test_the_runtime_is_the_engine_s_to_find(api):
-    """`runsc` reaches the engine: with one that has not got it, the user is told how to get it."""
-    if "runsc" in api.info()["Runtimes"]:
-        with SyncSandbox(replace(SPEC, runtime="runsc"), Docker) as sandbox:
-            assert api.inspect_container(sandbox.inner.container)["HostConfig"]["Runtime"] == "runsc"
-            assert sandbox.exec("echo fine").text == "fine\n"
-    else:
-        with pytest.raises(MissingPrerequisite, match=r"no runtime 'runsc', only .*runc.*\n.*apt-get install runsc"):
-            SyncSandbox(replace(SPEC, runtime="runsc"), Docker)
+    """Whoever asks for gVisor, or another, where the engine has not got it is told how to get it."""
+    for name, told in (("runsc", "apt-get install runsc"), ("kata", "ask whoever runs the engine")):
+        if name not in api.info()["Runtimes"]:
+            with pytest.raises(MissingPrerequisite, match=rf"no runtime '{name}', only .*runc.*\n.*{told}"):
+                SyncSandbox(replace(SPEC, runtime=name), Docker)
+
+
+def test_gvisor_is_a_runtime(require, api):
+    """Another kernel answers; commands, the shell, timeouts, snapshots, sizes and the closed network are as ever."""
+    require("gvisor")
+    spec = SandboxSpec(runtime=engine.GVISOR, disk=8 << 20, timeout=120)
+    with SyncSandbox(spec, Docker) as sandbox:
+        assert api.inspect_container(sandbox.inner.container)["HostConfig"]["Runtime"] == engine.GVISOR
+        assert sandbox.exec("cat /proc/version").text not in ("", Path("/proc/version").read_text())
+        assert sandbox.exec("id -u; touch /x").text == "1000\n"
+        shell = sandbox.shell()
+        shell.run("cd /tmp; kept='a b'; echo one >/work/file")
+        snapshot = sandbox.snapshot()
+        shell.run("kept=c; rm /work/file")
+        sandbox.restore(snapshot)
+        snapshot.release()
+        assert shell.run('echo "$kept" $PWD; cat /work/file').text == "a b /tmp\none\n"
+        done = sandbox.exec("echo before; sleep 100 & sleep 101", timeout=0.5)
+        assert (done.timed_out, done.text) == (True, "before\n")
+        assert "No space left" in sandbox.exec("head -c 20M /dev/zero >/work/full").error_text
+        assert sandbox.exec("python3 -c 'import socket; print(socket.if_nameindex())'").text == "[(1, 'lo')]\n"
 
 
 # Images
