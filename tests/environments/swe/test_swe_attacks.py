@@ -8,7 +8,6 @@ import pytest
 
 from arena.environments.swe._grading import grade
 from arena.environments.swe._trees import compare
-from arena.sandboxes import SandboxUnavailable
 
 GOOD = "result = result + number"
 FLIP = """
@@ -128,13 +127,9 @@ def attacked(case, name: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", [*IN_CODE, *IN_FILES])
 def test_an_attack_does_not_score(tiny, back_end, name):
+    """And it gets a verdict: whoever could leave his failures unscored would look better than he is."""
     changes = compare(tiny.case.handed_out, attacked(tiny.case, name))
-    try:
-        verdict = asyncio.run(grade(tiny.case, changes, back_end, timeout=60))
-    except SandboxUnavailable:
-        # In a container the tested code has the supervisor's user and can break it: then nothing is scored at all.
-        assert back_end.kind == "docker"
-        return
+    verdict = asyncio.run(grade(tiny.case, changes, back_end, timeout=60))
     assert not verdict.success
 
 

@@ -127,7 +127,7 @@ def test_history_holds_one_commit_of_the_broken_tree(swe):
     begin(swe)
     text, *_ = swe.step("git log --all --oneline | wc -l; git reflog | wc -l; git tag; git stash list")
     assert text.split() == ["1", "1"]
-    text, *_ = swe.step("git log -p --all | grep -c 'result + number'")
+    text, *_ = swe.step("git log --all --oneline -S 'result + number'; git log -p --all | grep -c 'result + number'")
     assert text.startswith("0")
 
 
