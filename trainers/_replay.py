@@ -21,8 +21,8 @@ killed goes on with the very rows that it had.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -218,16 +218,13 @@ class Replay:
 
     def _states(self, rows: Integers) -> Sequences:
         """What the critic is shown at these rows: the state, and the prompt where there is none."""
-        states = _each(self.reader.sequences("state", rows))
-        same = np.array([len(ids) == 0 for ids in states], bool)
-        prompts: Sequence[NDArray[Any]] = _each(self.reader.sequences("prompt", rows[same]))
-        for place, ids in zip(np.flatnonzero(same).tolist(), prompts, strict=True):
-            states[place] = ids
-        return states
+        states, prompts = (_each(self.reader.sequences(name, rows)) for name in ("state", "prompt"))
+        return [state if len(state) else prompt for state, prompt in zip(states, prompts, strict=True)]
 
 
 def _each(sequences: Ragged) -> Sequences:
-    return [sequences[row] for row in range(len(sequences))]
+    values, ends = sequences.values, sequences.offsets.tolist()
+    return [values[begin:end] for begin, end in pairwise(ends)]
 
 
 __all__ = ["COLUMNS", "Replay", "Transitions"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +17,27 @@ class _Segment:
 
     def __init__(self, path: Path, columns: Columns, counts: dict[str, int]) -> None:
         self.count = counts["rows"]
-        self.rows = np.memmap(path / "rows.bin", columns.row, "r", shape=(self.count,))
+        self.rows = _mapped(path / "rows.bin", columns.row, self.count)
         self.values = {
-            name: np.memmap(path / f"{name}.bin", kind, "r", shape=(counts[name],))
-            if counts[name]
-            else np.zeros(0, kind)
+            name: _mapped(path / f"{name}.bin", np.dtype(kind), counts[name])
             for name, kind in columns.sequences.items()
         }
-        self.priority = np.memmap(path / "priority.bin", np.float32, "r+", shape=(self.count,))
+        self.priority = _mapped(path / "priority.bin", np.dtype(np.float32), self.count, "r+")
 
     def ends(self, name: str, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where the sequences of these rows begin and end."""
         column = self.rows[f"end of {name}"]
         begins = np.where(rows > 0, column[np.maximum(rows - 1, 0)], 0)
         return begins, column[rows]
+
+
+_Part = tuple[_Segment, NDArray[np.int64], NDArray[np.int64]]
+"""A segment, the places among the rows asked for of those that it has, and their places in it."""
+
+
+def _mapped(path: Path, kind: np.dtype[Any], count: int, mode: Literal["r", "r+"] = "r") -> NDArray[Any]:
+    """A mapped file as a plain array, which is cheaper to index than NumPy's own class for it."""
+    return np.memmap(path, kind, mode, shape=(count,)).view(np.ndarray) if count else np.zeros(0, kind)
 
 
 class BufferReader:
@@ -52,6 +59,7 @@ class BufferReader:
         told = read_json(self.folder / "buffer.json")
         self.columns = Columns(told["scalars"], told["sequences"])
         self._segments: dict[int, _Segment] = {}
+        self._asked, self._parts = np.zeros(0, np.int64), list[_Part]()
         self.refresh()
 
     def refresh(self) -> None:
@@ -70,6 +78,7 @@ class BufferReader:
         self._segments = found
         self._listed = list(found.values())
         self._starts = np.cumsum([0, *(segment.count for segment in self._listed)])
+        self._asked, self._parts = np.zeros(0, np.int64), []
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -84,7 +93,7 @@ class BufferReader:
     def sequences(self, name: str, rows: NDArray[np.int64]) -> Ragged:
         """The sequences of a column at these rows, B of them."""
         begins, lengths = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
-        parts = list(self._by_segment(rows))
+        parts = self._by_segment(rows)
         for segment, here, within in parts:
             begins[here], ends = segment.ends(name, within)
             lengths[here] = ends - begins[here]
@@ -107,14 +116,18 @@ class BufferReader:
         for segment, here, within in self._by_segment(rows):
             segment.priority[within] = priority[here]
 
-    def _by_segment(self, rows: NDArray[np.int64]) -> Any:
-        """Each segment that has some of the rows: itself, their places among `rows`, their places in it."""
+    def _by_segment(self, rows: NDArray[np.int64]) -> list[_Part]:
+        """The segments that have some of the rows. Column after column is asked for the same ones: they are kept."""
+        if np.array_equal(rows, self._asked):
+            return self._parts
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
             raise IndexError(f"Rows {rows.min()} to {rows.max()} of a buffer with {len(self)}.")
-        owner = np.searchsorted(self._starts, rows, "right") - 1
+        owner, parts = np.searchsorted(self._starts, rows, "right") - 1, []
         for number in np.unique(owner).tolist():
             here = np.flatnonzero(owner == number)
-            yield self._listed[number], here, rows[here] - self._starts[number]
+            parts.append((self._listed[number], here, rows[here] - self._starts[number]))
+        self._asked, self._parts = rows.copy(), parts
+        return parts
 
 
 __all__ = ["BufferReader"]
