@@ -12,11 +12,12 @@ from arena.core import registry
 from arena.environments.swe import _manifest
 
 
-@pytest.fixture(autouse=True)
-def prerequisites(require, monkeypatch):
-    require("bwrap")
+@pytest.fixture(params=["docker", "bwrap"])
+def back_end(request, require, monkeypatch):
+    """What every sandbox is made by."""
+    require(request.param)
     require("swe")
-    monkeypatch.setenv("ARENA_SANDBOX", "bubblewrap")
+    monkeypatch.setenv("ARENA_SANDBOX", {"bwrap": "bubblewrap"}.get(request.param, request.param))
 
 
 def mean(said) -> float:
@@ -26,7 +27,8 @@ def mean(said) -> float:
     return summary["overall"]["score"]["mean"]
 
 
-def test_the_oracle_gets_all_of_swe_small_idle_none_and_one_real_repair_exactly_one(arena: Shell):
+@pytest.mark.parametrize("back_end", ["docker"], indirect=True)
+def test_the_oracle_gets_all_of_swe_small_idle_none_and_one_real_repair_exactly_one(arena: Shell, back_end):
     """The suite's promise; and a grade that gave more than the one bug that was repaired would be worth nothing."""
     names = [task.name for task in registry.suite("swe-small").tasks]
     task = next(task for task in map(named, names) if len(task.edits) == 1)
@@ -59,7 +61,7 @@ LOOKS = [
 
 
 @pytest.mark.parametrize("env", ["arena/Swe-v0", "arena/Terminal-v0"])
-def test_episodes_come_out_the_same_again(arena: Shell, env):
+def test_episodes_come_out_the_same_again(arena: Shell, back_end, env):
     """Times, process numbers and temporary names may differ, and nothing else."""
     task = registry.suite("swe-small" if "Swe" in env else "terminal-small").tasks[0].name
     actions = [look for look in LOOKS if "Swe" in env or not look.startswith(("git", "python3 -m"))]
