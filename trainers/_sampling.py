@@ -85,7 +85,16 @@ class PrioritisedSampler:
         return np.asarray(weights / weights.max())
 
     def set_priorities(self, rows: NDArray[np.int64], priority: NDArray[np.floating[Any]]) -> None:
-        """Rank these rows anew (B), for instance by their absolute error."""
+        """Rank these rows anew (B), for instance by their absolute error.
+
+        Raises:
+            UsageError: one is negative, infinite or no number.
+        """
+        wrong = ~(np.isfinite(priority) & (np.asarray(priority) >= 0))
+        if wrong.any():
+            raise UsageError(
+                f"Priorities are numbers from 0 on, and row {rows[wrong][0]} was given {priority[wrong][0]}."
+            )
         self._buffer.set_priorities(rows, priority)
         self._mass.reshape(-1)[rows] = np.asarray(priority, np.float64) ** self.alpha
         touched = np.unique(rows // _BLOCK)

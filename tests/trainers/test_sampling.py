@@ -69,3 +69,13 @@ def test_nothing_to_draw_is_said(tmp_path: Path, buffer: BufferReader):
     sampler.set_priorities(np.arange(1000), np.zeros(1000))
     with pytest.raises(UsageError, match="All priorities"):
         sampler.draw(1)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1.0])
+def test_a_priority_that_is_none_is_refused_before_it_spoils_all_sums(buffer: BufferReader, wrong: float):
+    sampler = PrioritisedSampler(buffer, np.random.default_rng(0))
+    before = sampler.draw(4).tolist()
+    with pytest.raises(UsageError, match="row 7 was given"):
+        sampler.set_priorities(np.array([3, 7]), np.array([1.0, wrong]))
+    assert np.isfinite(buffer.priorities()).all()
+    assert len(sampler.draw(4)) == len(before)
