@@ -58,6 +58,22 @@ def test_the_suite_is_ten_tasks_of_ten_names():
     assert len({task.name for task in registry.suite("terminal-small").tasks}) == 10
 
 
+@pytest.mark.parametrize("task", [task.name for task in registry.suite("terminal-small").tasks])
+def test_the_oracle_solves_each_task_of_the_suite_and_doing_nothing_none(task):
+    """The suite says that it is proved."""
+    env = registry.make("arena/Terminal-v0", sandbox="bubblewrap")
+    oracle = ability(env, Oracle)
+    scores = []
+    for action in (oracle.oracle_action, lambda: "submit"):
+        env.reset(seed=2**31, options={"task": task})
+        ended = False
+        while not ended:
+            _, _, ended, _, info = env.step(action())
+        scores.append(info["score"])
+    env.close()
+    assert scores == [1.0, 0.0]
+
+
 def test_work_is_graded_when_it_is_handed_in(tmp_path, play):
     tasks = harbor(tmp_path, HONEST)
     _, reward, terminated, truncated, info = play(tasks, "echo 42 >answer", "submit")
