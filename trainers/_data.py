@@ -109,11 +109,12 @@ def read_data(options: DataOptions, envs: Sequence[str], note: Callable[[str], N
     rows = [(Path(folder), row) for folder in options.runs for row in _rows(Path(folder))]
     report = [f"{len(options.runs)} run(s): {_count(rows)}"]
     damaged = [line for folder in options.runs for line in _damage(Path(folder))]
-    for name, keeps in _filters(options, envs):
+    required = list(_required(envs))
+    for name, keeps in (*required, *_filters(options)):
         before = len(rows)
         others = sorted({row.env for _, row in rows})
         rows = [(folder, row) for folder, row in rows if keeps(row)]
-        if len(rows) < before:
+        if len(rows) < before or (name, keeps) not in required:
             report.append(f"{name}: {_count(rows)}")
         if before and not rows:
             raise UsageError(f"Nothing is left to learn from.\n  {_joined(report)}{_why(name, envs, others)}")
@@ -166,10 +167,14 @@ def _damage(folder: Path) -> list[str]:
         return [f"{folder}: {damage}" for damage in run.damage]
 
 
-def _filters(options: DataOptions, envs: Sequence[str]) -> Iterable[tuple[str, Callable[[Row], bool]]]:
-    """Each filter that was asked for: its name, and whether it keeps an episode."""
+def _required(envs: Sequence[str]) -> Iterable[tuple[str, Callable[[Row], bool]]]:
+    """What every episode must be to be learned from: in words, and whether one is."""
     yield f"of {', '.join(envs)}", lambda row: row.env in envs
     yield "scored, with turns", lambda row: row.outcome.scored and row.turns > 0
+
+
+def _filters(options: DataOptions) -> Iterable[tuple[str, Callable[[Row], bool]]]:
+    """Each filter that was asked for: its name, and whether it keeps an episode."""
     if options.outcomes:
         yield f"ended as {', '.join(options.outcomes)}", lambda row: row.outcome in options.outcomes
     if options.success is not None:

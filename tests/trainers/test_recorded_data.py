@@ -64,6 +64,13 @@ def test_each_filter_keeps_what_it_says(runs):
     assert late
 
 
+def test_each_filter_says_what_it_left_also_where_that_is_all(runs):
+    """Whoever asked for it could not tell a filter that keeps everything from one that was not understood."""
+    found = data(runs, "oracle", min_score=0.5, agent="ora*")
+    left = f"{found.turns:,} turns of 12 episodes"
+    assert found.report == [f"1 run(s): {left}", f"score at least 0.5: {left}", f"played by ora*: {left}"]
+
+
 @pytest.mark.parametrize(
     ("names", "options", "reason"),
     [
