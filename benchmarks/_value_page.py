@@ -18,6 +18,8 @@ from benchmarks._learning_runs import Learned
 from benchmarks._report import describe_machine
 from benchmarks._value_exact import MAZES, Ranked
 from benchmarks._value_exact import NAMES as ASKED
+from benchmarks._value_known import NAMES as CRITICS
+from benchmarks._value_known import Known
 from benchmarks._value_online import Trained
 from benchmarks._value_runs import NAMES, Played
 from benchmarks._value_tasks import ARCHERS, CANDIDATES, OFFLINE, ON_POLICY, ONLINE_TASKS, TASKS
@@ -29,16 +31,29 @@ COMMAND = "python -m benchmarks.value run && python -m benchmarks.value page"
 SEEDS = 5
 """Of the whole grid."""
 
+COMPARED = (
+    ("filtered_bc", "bc"),
+    ("mc", "filtered_bc"),
+    ("ilql", "filtered_bc"),
+    ("ilql", "mc"),
+    ("offline_archer", "filtered_bc"),
+)
+"""Of LMRL-Gym's order, and the one that it did not run."""
+
 _DRAWS = 10_000
 
 Values = NDArray[np.float64]
 
 
 def write_page(
-    offline: Sequence[Played], online: Sequence[Trained], exact: Sequence[Ranked] = (), page: Path = PAGE
+    offline: Sequence[Played],
+    online: Sequence[Trained],
+    exact: Sequence[Ranked] = (),
+    known: Sequence[Known] = (),
+    page: Path = PAGE,
 ) -> str:
     """Write the page and a plot for each online task; returns the page."""
-    parts = [_value_words.HEAD, _offline(offline), _exact(exact), _online(online, page.parent)]
+    parts = [_value_words.HEAD, _offline(offline), _exact(exact), _known(known), _online(online, page.parent)]
     parts += [_losses(online), _candidates(offline)]
     text = "\n".join([*parts, _foot(offline, online)])
     page.write_text(text)
@@ -95,7 +110,7 @@ def _offline(runs: Sequence[Played]) -> str:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", "Does LMRL-Gym's order come out? Differences of normalised returns, paired by seed:\n"]
     lines += ["| | " + " | ".join(found) + " |", "|---|" + "---|" * len(found)]
-    for better, worse in (("filtered_bc", "bc"), ("mc", "filtered_bc"), ("ilql", "filtered_bc"), ("ilql", "mc")):
+    for better, worse in COMPARED:
         cells = [_difference(found[task].get(better, {}), found[task].get(worse, {})) for task in TASKS]
         lines.append(f"| {better} - {worse} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
@@ -119,6 +134,26 @@ def _exact(asked: Sequence[Ranked]) -> str:
                 for what in ("nearer", "chance", "slope", "others")
             )
             lines.append(f"| {task} | {name} | {len(found)} | {known} | {chance} | {slope} | {others} |")
+    return "\n".join([*lines, ""])
+
+
+def _known(asked: Sequence[Known]) -> str:
+    lines = ["### Do they know what is earned?\n", _value_words.KNOWN]
+    lines += [
+        "| | | seeds | of the data | of held-out episodes | by the turn's number alone |",
+        "|---|---|---|---|---|---|",
+    ]
+    for task in TASKS:
+        for name in CRITICS:
+            found = [one for one in asked if (one.task, one.name) == (task, name)]
+            if not found:
+                lines.append(f"| {task} | {name} | not run | | | |")
+                continue
+            cells = [
+                with_interval(np.array([getattr(one, what) for one in found]), digits=2)
+                for what in ("data", "held_out", "by_turn")
+            ]
+            lines.append(f"| {task} | {name} | {len(found)} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 

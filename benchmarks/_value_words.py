@@ -40,6 +40,11 @@ move drawn blindly would be, how much of the exact differences Q shows (slope 1:
 is no move is held to be worth more than all moves. `bc` has no Q and is asked by its log-probabilities.
 """
 
+KNOWN = """Of the variance of the discounted returns, how much each critic's Q of the actions taken explains: in the
+recorded episodes that it learned from, and in the held-out ones that the clone played. Below 0 it is further off than
+their mean would be. Beside it, what the mean over all turns of the same number explains there.
+"""
+
 ONLINE = f"""Each run goes on from the same clone of a few demonstrations; the maze here is drawn anew for each task, as
 in the learning benchmark. Beside the median of the turns to {GOAL:.0%} success on held-out tasks stands how many seeds
 got there. "Times ArCHer's" is how many times as many turns as ArCHer an algorithm took, by medians, with 95 % of

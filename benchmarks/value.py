@@ -7,8 +7,8 @@
 
 Offline runs share the data and the clone of their task and seed; ArCHer goes on from the same clones as the
 runs of `benchmarks.learning`. Finished runs are lines of `results/value-offline.jsonl` and `value-online.jsonl`, what
-the critics of mazes know of them lines of `value-exact.jsonl`; a run that is there is not done again, so the grid can
-be interrupted, and shared among processes by seed.
+their critics know of mazes and of returns lines of `value-exact.jsonl` and `value-known.jsonl`; a run that is there is
+not done again, so the grid can be interrupted, and shared among processes by seed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import _value_exact, _value_online, _value_runs
+from benchmarks import _value_exact, _value_known, _value_online, _value_runs
 from benchmarks._report import RESULTS, Figure, Report
 from benchmarks._value_page import SEEDS, write_page
 from benchmarks._value_runs import NAMES
@@ -25,6 +25,7 @@ from benchmarks._value_tasks import ARCHERS, ON_POLICY, ONLINE_TASKS, TASKS
 
 OFFLINE_RUNS, ONLINE_RUNS = RESULTS / "value-offline.jsonl", RESULTS / "value-online.jsonl"
 LEARNING_RUNS, EXACT = RESULTS / "learning.jsonl", RESULTS / "value-exact.jsonl"
+KNOWN = RESULTS / "value-known.jsonl"
 
 
 def measure() -> Report:
@@ -67,11 +68,12 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the files of finished runs")
     parser.add_argument("--work", type=Path, default=Path("runs", "value"), help="folder for what is made on the way")
     asked = parser.parse_args()
-    files = [asked.results / file.name for file in (OFFLINE_RUNS, ONLINE_RUNS, LEARNING_RUNS, EXACT)]
+    files = [asked.results / file.name for file in (OFFLINE_RUNS, ONLINE_RUNS, LEARNING_RUNS, EXACT, KNOWN)]
     if asked.do == "page":
         online = {run.key: run for file in files[1:3] for run in _value_online.read(file)}
         played = [run for run in online.values() if run.task in ONLINE_TASKS]
-        print(write_page(_value_runs.read(files[0]), played, _value_exact.read(files[3])))
+        asked_critics = _value_exact.read(files[3]), _value_known.read(files[4])
+        print(write_page(_value_runs.read(files[0]), played, *asked_critics))
         return
     for seed in asked.seeds:
         if "offline" in asked.parts:
@@ -79,6 +81,7 @@ def main() -> None:
             wanted = [key for key in wanted if key[1] in asked.names]
             _value_runs.run_missing(wanted, files[0], asked.work, _say)
             _value_exact.ask_missing(wanted, files[3], asked.work)
+            _value_known.ask_missing(wanted, files[4], asked.work)
         if "online" in asked.parts:
             played = wanted_online([task for task in ONLINE_TASKS if task in asked.tasks], [seed])
             _value_online.run_missing([key for key in played if key[1] in asked.names], files[1], asked.work, _say)

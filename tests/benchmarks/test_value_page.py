@@ -12,6 +12,7 @@ pytest.importorskip("matplotlib")
 from arena.evaluation import evaluate
 from arena.records import open_run
 from benchmarks._value_exact import Ranked, exact_worth
+from benchmarks._value_known import Known, share_explained
 from benchmarks._value_online import Trained
 from benchmarks._value_page import ratio_of_medians, turns_to, write_page
 from benchmarks._value_runs import Played
@@ -51,6 +52,12 @@ def test_runs_that_never_got_there_make_no_finite_ratio():
     assert np.isnan(ratio_of_medians(np.array([NEVER]), np.array([NEVER]))).all()
 
 
+def test_the_share_that_is_explained_can_be_worse_than_none():
+    """A critic that is further off than the mean of the returns would pass for one that knows nothing."""
+    came = np.array([0.0, 1.0, 2.0, 3.0])
+    assert [share_explained(said, came) for said in (came, np.full(4, 1.5), came[::-1])] == [1.0, 0.0, -3.0]
+
+
 def test_the_page_says_how_many_seeds_a_figure_rests_on(tmp_path):
     """A single seed without an interval, or a part that nobody ran, would pass for a result."""
     offline = [played("bc", seed, -6.0) for seed in range(3)] + [played("ilql", seed, -5.0) for seed in range(2)]
@@ -59,7 +66,8 @@ def test_the_page_says_how_many_seeds_a_figure_rests_on(tmp_path):
     online = [trained("archer", seed, 0.4, 0.9, **both) for seed in range(2)]
     online += [trained("grpo", seed, 0.4, 0.5, 0.6) for seed in range(3)]
     exact = [Ranked("maze", "mc", seed, 500, 0.25, 0.7, 0.9, 0.0, WHEN) for seed in range(2)]
-    page = write_page(offline, online, exact, page=tmp_path / "value.md")
+    known = [Known("wordle", "mc", seed, 0.3, -0.1, 0.4, WHEN) for seed in range(2)]
+    page = write_page(offline, online, exact, known, page=tmp_path / "value.md")
     assert "| bc | 50.0 [50.0, 50.0] (3) | not run | not run | not run | not run |" in page
     assert "| ilql - filtered_bc | +12.5 [+12.5, +12.5] (2) | not run | not run | not run | not run |" in page
     beside = "2,000 | never (0 of 3) | never [never, never] | 40 |"
@@ -71,6 +79,8 @@ def test_the_page_says_how_many_seeds_a_figure_rests_on(tmp_path):
     assert "| keydoor | HL-Gauss | not run | | | |" in page
     assert "| maze | mc | 2 | 0.700 [0.700, 0.700] | 0.250 [0.250, 0.250] | 0.900 [0.900, 0.900] |" in page
     assert "| maze | bc | not run | | | | |" in page
+    assert "| wordle | mc | 2 | 0.30 [0.30, 0.30] | -0.10 [-0.10, -0.10] | 0.40 [0.40, 0.40] |" in page
+    assert "| maze | ilql | not run | | | |" in page
     assert "### questions\n\nNot run yet.\n" in page
     assert (tmp_path / "value.md").read_text() == page
     assert (tmp_path / "value-keydoor.png").stat().st_size > 10_000
