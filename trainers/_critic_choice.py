@@ -70,10 +70,10 @@ def _of_folder(name: str, policy: Policy, heads: Mapping[str, HeadOptions], seed
 
     a_path = name.startswith((".", "/", "~")) or name.count("/") > 1
     if not Path(name).expanduser().is_dir() and (a_path or name.replace("_", "").isalpha()):
-        raise UsageError(
-            f"There is no critic {name!r}: it is {', '.join(KINDS)}, or a folder: RUN/critic, or of a model."
-        )
+        raise UsageError(f"There is no critic {name!r}: {', '.join(KINDS)}, or the folder of a run or of a model.")
     device, dtype = str(policy.device), str(policy.network.dtype).removeprefix("torch.")
+    if is_critic(Path(name, "critic")):
+        name = str(Path(name, "critic"))
     if not is_critic(Path(name)):
         folder = _weights.find_folder(name)
         trunk = load_trunk(folder, device, policy.network.dtype)

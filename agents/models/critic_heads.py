@@ -60,9 +60,9 @@ class HeadOptions:
 
     def in_words(self) -> str:
         """What it is, for a sentence."""
-        bins = f"{self.bins} bins from {self.low:g} to {self.high:g}" if self.kind == "hl_gauss" else "a scalar"
-        several = f", each of {self.outputs} outputs" if self.outputs > 1 else ""
-        return f"{bins}{several} ({self.layers} hidden layers)"
+        what = "a scalar" if self.kind == "scalar" else f"{self.bins} bins from {self.low:g} to {self.high:g}"
+        what = what if self.outputs == 1 else f"{what} for each of {self.outputs} tokens"
+        return f"{what} ({self.layers} hidden {'layer' if self.layers == 1 else 'layers'})"
 
     def check_range(self, returns: NDArray[np.float64]) -> None:
         """Whether the bins of `hl_gauss` hold these returns.

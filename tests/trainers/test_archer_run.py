@@ -206,6 +206,27 @@ def test_a_critic_with_another_tokenizer_is_refused(tiny_model, tmp_path):
         train(tmp_path / "run", config(tiny_model, {"critic": str(other)}))
 
 
+def test_a_run_goes_on_with_the_critic_of_another_run_and_says_where_one_does_not_fit(tiny_model, recorded, tmp_path):
+    """Named by the run, as for `arena eval --critic RUN`; a critic of tokens has other heads than one of turns."""
+    data = {"runs": [str(recorded / "oracle"), str(recorded / "random")]}
+    train(tmp_path / "run", config(tiny_model, data=data, steps=1))
+    before = load_file(tmp_path / "run" / "critic" / "heads.safetensors")
+    with Training.start(
+        TrainConfig.read(config(tiny_model, {"critic": str(tmp_path / "run")}, data=data)), tmp_path / "next"
+    ) as training:
+        heads = training.parts["critic"].fit.critic.heads.state_dict()
+    assert all(torch.equal(value, heads[name]) for name, value in before.items())
+    few = {"critic": str(tmp_path / "run")}
+    with pytest.raises(
+        UsageError, match=r"needs a scalar for each of \d+ tokens \(1 hidden layer\) there: go on with one"
+    ):
+        train(tmp_path / "ilql", config(tiny_model, few, data=data, algorithm="ilql"))
+    with pytest.raises(
+        UsageError, match="There is no critic 'smal': copy, shared, head, small, or the folder of a run"
+    ):
+        train(tmp_path / "typo", config(tiny_model, {"critic": "smal"}, data=data))
+
+
 def test_turns_longer_than_the_encoder_are_named(tiny_model, recorded, tmp_path: Path):
     """The first prompt fits and later ones do not, as the conversation grows."""
     data = {"runs": [str(recorded / "oracle"), str(recorded / "random")]}
