@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from arena.trainers._curve import figure, save_figure
 from benchmarks import _value_words
 from benchmarks._learning_page import curve_of, with_interval
-from benchmarks._learning_runs import Learned
 from benchmarks._report import describe_machine
 from benchmarks._value_exact import MAZES, Ranked
 from benchmarks._value_exact import NAMES as ASKED
@@ -23,6 +22,7 @@ from benchmarks._value_known import Known
 from benchmarks._value_online import Trained
 from benchmarks._value_runs import NAMES, Played
 from benchmarks._value_tasks import ARCHERS, CANDIDATES, OFFLINE, ON_POLICY, ONLINE_TASKS, TASKS
+from benchmarks._value_turns import median_of, ratio_of_medians, success_after, turns_to
 from benchmarks._value_words import GOAL
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "value.md"
@@ -40,8 +40,6 @@ COMPARED = (
 )
 """Of LMRL-Gym's order, and the one that it did not run."""
 
-_DRAWS = 10_000
-
 Values = NDArray[np.float64]
 
 
@@ -58,41 +56,6 @@ def write_page(
     text = "\n".join([*parts, _foot(offline, online)])
     page.write_text(text)
     return text
-
-
-def turns_to(run: Learned, goal: float = GOAL) -> float:
-    """Turns after which held-out success first was at least so high, read off between evaluations; inf: never."""
-    (before, was), *later = [(point[0], point[1]) for point in run.points]
-    if was >= goal:
-        return 0.0
-    for turns, success in later:
-        if success >= goal:
-            return before + (turns - before) * (goal - was) / (success - was)
-        before, was = turns, success
-    return float("inf")
-
-
-def ratio_of_medians(one: Values, other: Values) -> tuple[float, float, float]:
-    """How many times as many turns one took as the other, by the medians of S runs each, with 95 % of bootstraps.
-
-    Runs that never got there count as infinite; where both medians are, the ratio is not known (NaN).
-    """
-    generator = np.random.default_rng(0)
-    drawn = [values[generator.integers(len(values), size=(_DRAWS, len(values)))] for values in (one, other)]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratios = _median(drawn[0]) / _median(drawn[1])
-        ratio = float((_median(one[None]) / _median(other[None]))[0])
-    known = np.sort(ratios[~np.isnan(ratios)])
-    if len(known) < 0.975 * _DRAWS or len(one) < 2 or len(other) < 2:
-        return ratio, float("nan"), float("nan")
-    low, high = np.quantile(known, [0.025, 0.975], method="nearest")
-    return ratio, float(low), float(high)
-
-
-def _median(values: Values) -> Values:
-    """Of each row, the upper of the middle two: with infinite values there is nothing between them."""
-    found: Values = np.sort(values, axis=1)[:, values.shape[1] // 2]
-    return found
 
 
 def _offline(runs: Sequence[Played]) -> str:
@@ -199,28 +162,31 @@ def _online(runs: Sequence[Trained], folder: Path) -> str:
         )
         plot, *_ = save_figure(drawn, folder / f"value-{task}")
         lines += [f"### {task}\n", f"![{task}]({plot.name})\n"]
+        most = min(run.points[-1][0] for some in found.values() for run in some)
         lines += [
-            f"| | seeds | before | after | turns a run | turns to {GOAL:.0%}, median | times ArCHer's | CPU-s a run |"
+            f"| | seeds | before | after {most:,.0f} turns | at the end | turns a run | turns to {GOAL:.0%}, median | "
+            "times ArCHer's | CPU-s a run |"
         ]
-        lines += ["|---|---|---|---|---|---|---|---|"]
-        lines += [_reached(name, some, found.get("archer", [])) for name, some in found.items()]
-        lines += [] if "archer" in found else ["| archer | not run | | | | | | |"]
+        lines += ["|---|---|---|---|---|---|---|---|---|"]
+        lines += [_reached(name, some, found.get("archer", []), most) for name, some in found.items()]
+        lines += [] if "archer" in found else ["| archer | not run | | | | | | | |"]
         lines.append("")
     return "\n".join(lines)
 
 
-def _reached(name: str, runs: Sequence[Trained], archer: Sequence[Trained]) -> str:
+def _reached(name: str, runs: Sequence[Trained], archer: Sequence[Trained], most: float) -> str:
     first, last = np.array([[run.points[0][1], run.points[-1][1]] for run in runs]).T
     turns, seconds = (np.mean(some) for some in ([r.points[-1][0] for r in runs], [r.cpu_seconds for r in runs]))
     took = np.array([turns_to(run) for run in runs])
-    cells = [name, str(len(runs)), with_interval(first), with_interval(last), f"{turns:,.0f}", _turns(took)]
+    equal = np.array([success_after(run, most) for run in runs])
+    cells = [name, str(len(runs)), *map(with_interval, (first, equal, last)), f"{turns:,.0f}", _turns(took)]
     cells.append("" if name == "archer" or not archer else _ratio(took, np.array([turns_to(run) for run in archer])))
     return f"| {' | '.join(cells)} | {seconds:.0f} |"
 
 
 def _turns(took: Values) -> str:
     there = int(np.isfinite(took).sum())
-    median = float(_median(took[None])[0])
+    median = float(median_of(took[None])[0])
     return f"{median:,.0f} ({there} of {len(took)})" if np.isfinite(median) else f"never ({there} of {len(took)})"
 
 

@@ -14,8 +14,9 @@ from arena.records import open_run
 from benchmarks._value_exact import Ranked, exact_worth
 from benchmarks._value_known import Known, share_explained
 from benchmarks._value_online import Trained
-from benchmarks._value_page import ratio_of_medians, turns_to, write_page
+from benchmarks._value_page import write_page
 from benchmarks._value_runs import Played
+from benchmarks._value_turns import ratio_of_medians, success_after, turns_to
 
 NEVER = float("inf")
 WHEN = "2026-01-31T12:00:00+00:00"
@@ -39,6 +40,7 @@ def test_turns_to_the_goal_are_read_off_between_evaluations():
     assert turns_to(trained("archer", 0, 0.4, 0.6, 1.0)) == pytest.approx(1500)
     assert turns_to(trained("archer", 0, 0.9, 0.2)) == 0
     assert turns_to(trained("archer", 0, 0.4, 0.7)) == NEVER
+    assert success_after(trained("archer", 0, 0.4, 0.6, 1.0), 1500) == pytest.approx(0.8)
 
 
 def test_runs_that_never_got_there_make_no_finite_ratio():
@@ -70,8 +72,9 @@ def test_the_page_says_how_many_seeds_a_figure_rests_on(tmp_path):
     page = write_page(offline, online, exact, known, page=tmp_path / "value.md")
     assert "| bc | 50.0 [50.0, 50.0] (3) | not run | not run | not run | not run |" in page
     assert "| ilql - filtered_bc | +12.5 [+12.5, +12.5] (2) | not run | not run | not run | not run |" in page
-    beside = "2,000 | never (0 of 3) | never [never, never] | 40 |"
-    assert f"| grpo | 3 | 0.400 [0.400, 0.400] | 0.600 [0.600, 0.600] | {beside}" in page
+    beside = "0.600 [0.600, 0.600] | 2,000 | never (0 of 3) | never [never, never] | 40 |"
+    assert "| after 1,000 turns |" in page
+    assert f"| grpo | 3 | 0.400 [0.400, 0.400] | 0.500 [0.500, 0.500] | {beside}" in page
     assert (
         "| keydoor | squared errors | 2 | 0.050 [0.050, 0.050] | +0.050 [+0.050, +0.050] | 0.900 [0.900, 0.900] |"
         in page
