@@ -161,15 +161,16 @@ class Cgroup:
 
     def freeze(self, frozen: bool) -> bool:
         """Stop all its processes, or let them go on; False where this machine has nothing for that."""
-        if self.version == 2 and self.folders:
-            (next(iter(self.folders.values())) / "cgroup.freeze").write_text("1" if frozen else "0")
-            return True
-        folder = self.folders.get("freezer")
+        folder = self.folders.get("freezer") if self.version == 1 else next(iter(self.folders.values()), None)
         if folder is None:
             return False
-        wanted = "FROZEN" if frozen else "THAWED"
-        (folder / "freezer.state").write_text(wanted)
-        while (folder / "freezer.state").read_text().strip() != wanted:
+        if self.version == 1:
+            file, wanted = "freezer.state", "FROZEN" if frozen else "THAWED"
+            (folder / file).write_text(wanted)
+        else:
+            file, wanted = "cgroup.events", f"frozen {frozen:d}"
+            (folder / "cgroup.freeze").write_text(f"{frozen:d}")
+        while wanted not in (folder / file).read_text().splitlines():  # it takes the kernel a moment
             time.sleep(0.001)
         return True
 
