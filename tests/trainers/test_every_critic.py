@@ -166,7 +166,7 @@ def test_the_loop_brings_the_critic_to_what_is_earned_on_average(algorithm, tiny
     With targets on another token than the one that is read, or in another unit, it would settle elsewhere. What
     `awr` adds to a return that was cut off is its own value of the final state, of which it is then the fixed point.
     """
-    steps = 40
+    steps = 60
     config = told(
         algorithm,
         tiny_model,
