@@ -16,6 +16,10 @@ from arena.sandboxes import Bubblewrap, Docker, Pool, Sandbox, SandboxSpec, _doc
 from benchmarks._report import Figure, Report
 
 COMMANDS = 300
+BLOCK = 10
+"""Commands of one kind that follow upon one another, as an agent's tool calls do; then comes the next kind's block."""
+PAUSED, PAUSE = 60, 0.05
+"""Commands that come after a pause of so many seconds, in which caches grow cold: a model was thinking, say."""
 SANDBOXES = 20
 POOLED = 6
 FRESH = 20
@@ -38,9 +42,21 @@ async def bare(command: list[str]) -> None:
 
 
 async def in_turns(*works: Callable[[], Awaitable[object]]) -> list[list[float]]:
-    """Milliseconds of each, taken in turns so that a busy minute hits all alike."""
-    rounds = [[await clock(work) for work in works] for _ in range(COMMANDS)]
-    return [list(times) for times in zip(*rounds, strict=True)]
+    """Milliseconds of each, blocks in turns so that a busy minute hits all alike."""
+    found: list[list[float]] = [[] for _ in works]
+    for _ in range(COMMANDS // BLOCK):
+        for times, work in zip(found, works, strict=True):
+            times += [await clock(work) for _ in range(BLOCK)]
+    return found
+
+
+async def after_pauses(work: Callable[[], Awaitable[object]]) -> list[float]:
+    """Milliseconds of each call that comes after a pause."""
+    found = []
+    for _ in range(PAUSED):
+        await asyncio.sleep(PAUSE)
+        found.append(await clock(work))
+    return found
 
 
 def fresh(sandbox: Sandbox) -> None:
@@ -74,6 +90,7 @@ async def measured(back_end: type[Sandbox]) -> list[Figure]:
             lambda: shell.run("/bin/true"),
             lambda: bare(["/bin/true"]),
         )
+        cold = await after_pauses(lambda: shell.run(":"))
         (alone,) = await in_turns(lambda: sandbox.exec(["/bin/true"]))  # the engine is busy after each
         afresh = [await clock(lambda: asyncio.to_thread(fresh, sandbox)) for _ in range(FRESH)]
         taken = [time.perf_counter()]
@@ -90,6 +107,7 @@ async def measured(back_end: type[Sandbox]) -> list[Figure]:
         Figure("shell, a builtin (no time of its own)", median(builtin), "ms", target=TARGET_MS),
         Figure("shell, /bin/true", median(program), "ms", peer=AFRESH[back_end.kind], theirs=median(afresh)),
         Figure("shell, /bin/true, above subprocess.run", median(program) - own, "ms", target=TARGET_MS),
+        Figure("shell, a builtin after a pause", median(cold), "ms"),
         Figure("exec, /bin/true", median(alone), "ms", peer="subprocess.run", theirs=own),
         Figure("snapshot of empty folders", (taken[1] - taken[0]) * 1000, "ms"),
         Figure("restore", (taken[2] - taken[1]) * 1000, "ms"),
@@ -111,5 +129,8 @@ def here() -> list[type[Sandbox]]:
 
 def measure() -> Report:
     """Wall time, because most of it is spent by other processes."""
-    method = f"Wall time, medians of {COMMANDS} commands and {SANDBOXES} sandboxes; shell and bare commands in turns."
+    method = (
+        f"Wall time, medians of {COMMANDS} commands and {SANDBOXES} sandboxes. Shell and bare commands in turns, "
+        f"{BLOCK} of a kind at a time; those after a pause come {PAUSE * 1000:.0f} ms after the one before."
+    )
     return Report(method, [figure for back_end in here() for figure in asyncio.run(measured(back_end))])

@@ -129,7 +129,7 @@ def check_runtime(api: Any, name: str) -> None:
         return
     install = "ask whoever runs the engine for it"
     if name == "runsc":
-        setting = '{"runtimes": {"runsc": {"path": "/usr/bin/runsc"}}}'
+        setting = '{"runtimes": {"runsc": {"path": "/usr/bin/runsc", "runtimeArgs": ["--network=none"]}}}'
         install = f"apt-get install runsc, {setting} in /etc/docker/daemon.json, and restart the engine"
     raise MissingPrerequisite(f"The Docker engine has no runtime {name!r}, only {', '.join(sorted(known))}.", install)
 
