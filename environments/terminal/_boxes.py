@@ -64,7 +64,7 @@ def plan_for(folder: Path, back_end: type[Sandbox]) -> Plan:
             name = f"arena-terminal/{folder.name.lower()}:1"
             return plan_of_image(images.build(task.build, name) if task.build else recipe.base, task.workdir, task.env)
     if not recipe.replaceable:
-        how = f'docker pull {recipe.base}, and sandbox="docker"'
+        how = f'docker pull {recipe.base}, and backend="docker"'
         raise MissingPrerequisite(
             f"The task {task.name} starts from the image {recipe.base!r}, which is not here.", how
         )

@@ -60,7 +60,7 @@ class Terminal(AsyncEnv):
 
     Args:
         tasks: a folder of task folders in Harbor's or terminal-bench's format, or one of them; our own by default.
-        sandbox: `docker` or `bubblewrap`; by default the best that works here.
+        backend: `docker` or `bubblewrap`; the best that works here by default.
         timeout: seconds that a command may take.
         output: characters shown of what a command prints.
 
@@ -74,12 +74,12 @@ class Terminal(AsyncEnv):
     oracle_from: Literal["anywhere", "start"] = "start"
 
     def __init__(
-        self, *, tasks: str | None = None, sandbox: str | None = None, timeout: float = 60.0, output: int = 10_000
+        self, *, tasks: str | None = None, backend: str | None = None, timeout: float = 60.0, output: int = 10_000
     ) -> None:
         if timeout <= 0 or output < 1:
             raise UsageError(f"timeout and output must be positive, not {timeout!r} and {output!r}.")
         self._found = find_tasks(folder_of(tasks))
-        self._wanted = sandbox
+        self._wanted = backend
         self._timeout, self._output = timeout, output
         self._back_end: type[Sandbox] | None = None
         self._box: Sandbox | None = None

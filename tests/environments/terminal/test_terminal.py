@@ -44,7 +44,7 @@ def play():
     made = []
 
     def run(folder, *actions, seed=1):
-        env = registry.make("arena/Terminal-v0", tasks=str(folder), sandbox="bubblewrap")
+        env = registry.make("arena/Terminal-v0", tasks=str(folder), backend="bubblewrap")
         made.append(env)
         env.reset(seed=seed)
         return [env.step(action) for action in actions][-1]
@@ -61,7 +61,7 @@ def test_the_suite_is_ten_tasks_of_ten_names():
 @pytest.mark.parametrize("task", [task.name for task in registry.suite("terminal-small").tasks])
 def test_the_oracle_solves_each_task_of_the_suite_and_doing_nothing_none(task):
     """The suite says that it is proved."""
-    env = registry.make("arena/Terminal-v0", sandbox="bubblewrap")
+    env = registry.make("arena/Terminal-v0", backend="bubblewrap")
     oracle = ability(env, Oracle)
     scores = []
     for action in (oracle.oracle_action, lambda: "submit"):
@@ -82,7 +82,7 @@ def test_work_is_graded_when_it_is_handed_in(tmp_path, play):
 
 
 def test_work_counts_when_a_limit_ends_the_episode(tmp_path):
-    env = registry.make("arena/Terminal-v0", tasks=str(harbor(tmp_path, HONEST)), sandbox="bubblewrap")
+    env = registry.make("arena/Terminal-v0", tasks=str(harbor(tmp_path, HONEST)), backend="bubblewrap")
     env.reset(seed=1)
     env.step("echo 42 >answer")
     reward, info = env.get_wrapper_attr("conclude")("turns")
@@ -194,7 +194,7 @@ def test_terminal_bench_tasks_run(bench, play):
 def test_the_oracle_follows_either_format(bench, tmp_path):
     harbor(tmp_path, HONEST, name="harbor")
     for name in ("bench", "harbor"):
-        env = registry.make("arena/Terminal-v0", tasks=str(tmp_path), sandbox="bubblewrap")
+        env = registry.make("arena/Terminal-v0", tasks=str(tmp_path), backend="bubblewrap")
         env.reset(seed=1, options={"task": name})
         oracle = ability(env, Oracle)
         env.step(oracle.oracle_action())
