@@ -10,6 +10,7 @@ from arena.core.errors import SandboxUnavailable
 from arena.sandboxes._choice import choose_back_end
 from arena.sandboxes._network import Network
 from arena.sandboxes._pool import Pool
+from arena.sandboxes._snapshot import load_snapshot
 from arena.sandboxes.bubblewrap import Bubblewrap
 from arena.sandboxes.docker import Docker
 from arena.sandboxes.facade import SyncPool, SyncSandbox, SyncShell
@@ -35,4 +36,5 @@ __all__ = [
     "SyncSandbox",
     "SyncShell",
     "choose_back_end",
+    "load_snapshot",
 ]

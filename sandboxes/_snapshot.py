@@ -1,8 +1,10 @@
-"""Snapshots of bubblewrap sandboxes: an archive on the host that is only ever unpacked inside a sandbox."""
+"""Snapshots of sandboxes: an archive on the host that is only ever unpacked inside a sandbox."""
 
 from __future__ import annotations
 
+import json
 import weakref
+import zlib
 from pathlib import Path
 
 from arena.core.errors import UsageError
@@ -13,6 +15,8 @@ PACK = 'exec tar --ignore-failed-read -C / -cf - -- "$@"'
 UNPACK = """find "$@" -mindepth 1 -type d -exec chmod u+rwx {} + 2>/dev/null
 find "$@" -mindepth 1 -delete
 exec tar -C / -xpf - """
+LEVEL = 1
+"""How hard bytes are compressed: a repository's take some milliseconds."""
 
 
 def pack_command(folders: tuple[str, ...]) -> tuple[str, ...]:
@@ -43,9 +47,36 @@ class FileSnapshot(Snapshot):
         """See `Snapshot.release`."""
         self._finalizer()
 
+    def to_bytes(self) -> bytes:
+        """See `Snapshot.to_bytes`: a line of JSON, the shell's state, and the archive, compressed together."""
+        self._check_kept()
+        head = json.dumps({"folders": self.folders, "state": len(self.state)}).encode()
+        return zlib.compress(b"".join((head, b"\n", self.state, self.path.read_bytes())), LEVEL)
+
     def check(self, folders: tuple[str, ...]) -> None:
         """Raise UsageError unless it can be restored into a sandbox with these work folders."""
-        if self.released:
-            raise UsageError("This snapshot has been released: take another one before giving the last one up.")
+        self._check_kept()
         if folders != self.folders:
             raise UsageError(f"This snapshot is of the work folders {self.folders}, the sandbox has {folders}.")
+
+    def _check_kept(self) -> None:
+        if self.released:
+            raise UsageError("This snapshot has been released: take another one before giving the last one up.")
+
+
+def load_snapshot(data: bytes) -> Snapshot:
+    """A snapshot from what `Snapshot.to_bytes` gave, in this process or another; release it when done.
+
+    Raises:
+        UsageError: these bytes are none, or damaged.
+    """
+    try:
+        head, _, rest = zlib.decompress(data).partition(b"\n")
+        told = json.loads(head)
+        folders, length = tuple(told["folders"]), int(told["state"])
+    except (zlib.error, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"These bytes are no snapshot of a sandbox, or they are damaged ({error}).") from None
+    snapshot = FileSnapshot(folders)
+    snapshot.state = rest[:length]
+    snapshot.size = snapshot.path.write_bytes(rest[length:])
+    return snapshot

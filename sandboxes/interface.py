@@ -49,6 +49,14 @@ class Snapshot(ABC):
     def release(self) -> None:
         """Give up what it holds; a second call does nothing."""
 
+    @abstractmethod
+    def to_bytes(self) -> bytes:
+        """All of it, for a record or another process; `load_snapshot` makes a snapshot of them again.
+
+        Raises:
+            UsageError: it was released.
+        """
+
 
 class Shell(ABC):
     """The sandbox's persistent shell: folder, variables, functions and options last from command to command."""

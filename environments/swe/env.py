@@ -12,11 +12,12 @@ from arena.core.env import AsyncEnv, StepResult
 from arena.core.errors import UnknownName, UsageError
 from arena.core.seeds import EVAL_SEEDS, Split, derive, split_of_seed
 from arena.core.task import Task
+from arena.environments._sandbox_snapshots import SandboxSnapshots
 from arena.environments.swe._actions import SUBMIT, TOOLS, read_action
 from arena.environments.swe._box import Box
 from arena.environments.swe._jobs import Job, job_named, names
 from arena.environments.swe._rewards import PATCH_SIMILARITY, REWARDS, immediate, terminal
-from arena.sandboxes import ExecResult, choose_back_end
+from arena.sandboxes import ExecResult, Sandbox, choose_back_end
 
 __all__ = ["MAX_TURNS", "Swe", "secrets", "tasks"]
 
@@ -35,7 +36,7 @@ network. When you are done, `submit`. Then the project's tests are run on your c
 must pass, and none may be lost. Changes of tests and of configuration do not count."""
 
 
-class Swe(AsyncEnv):
+class Swe(SandboxSnapshots, AsyncEnv):
     """Repair a bug in the code of a PyPI package, or solve a task of SWE-bench's, SWE-smith's or Harbor's.
 
     An episode is one task, named or drawn by the seed. An action is a command line for bash or tool calls;
@@ -84,22 +85,25 @@ class Swe(AsyncEnv):
         self._timeout, self._test_timeout = timeout, test_timeout
         self._tasks, self._manifests = tasks, manifests
         self._box: Box | None = None
-        self._oracle: Iterator[str] = iter(())
+        self._solved = 0
         self._earned = 0.0
         self._counted: set[str] = set()
         self.job: Job
 
     async def _reset(self, task: str | None) -> tuple[str, dict[str, Any]]:
         id = task if task is not None else self._drawn()
-        await self._close()
-        self.job = await asyncio.to_thread(job_named, id, self._tasks, self._manifests)
-        self._box = await self.job.open(self.back_end)
-        self._oracle = self.job.solution()
-        self._earned, self._counted = 0.0, set()
+        self._box = await self._opened(id)
+        self._solved, self._earned, self._counted = 0, 0.0, set()
         statement, folder = self.job.statement, self._box.folder
         self.instructions = INSTRUCTIONS.format(statement=statement, folder=folder)
         listing = await self._box.sandbox.exec(LIST, cwd=folder)
         return f"{statement}\n\nThe repository in {folder} holds:\n{listing.text.rstrip()}", {"instance": id}
+
+    async def _opened(self, id: str) -> Box:
+        """The box of a task, in the place of the one there was."""
+        await self._close()
+        self.job = await asyncio.to_thread(job_named, id, self._tasks, self._manifests)
+        return await self.job.open(self.back_end)
 
     async def _step(self, action: str) -> StepResult:
         ran: list[str] = []
@@ -135,6 +139,19 @@ class Swe(AsyncEnv):
         if box is not None:
             await box.close()
 
+    def _sandbox(self) -> Sandbox:
+        assert self._box is not None
+        return self._box.sandbox
+
+    def _noted(self) -> dict[str, Any]:
+        counted = sorted(self._counted)
+        return {"task": self.job.id, "solved": self._solved, "earned": self._earned, "counted": counted}
+
+    async def _reopened(self, noted: dict[str, Any]) -> Sandbox:
+        self._box = await self._opened(noted["task"])
+        self._solved, self._earned, self._counted = noted["solved"], noted["earned"], set(noted["counted"])
+        return self._box.sandbox
+
     async def legal_actions(self) -> Sequence[str]:
         """Some commands that work on this repository, and `submit`."""
         assert self._box is not None
@@ -144,7 +161,8 @@ class Swe(AsyncEnv):
 
     async def oracle_action(self) -> str:
         """The next step of the task's own solution (a bug's edits, taken back); after the last, `submit`."""
-        return next(self._oracle, SUBMIT)
+        self._solved += 1
+        return next(itertools.islice(self.job.solution(), self._solved - 1, None), SUBMIT)
 
     def _drawn(self) -> str:
         split = split_of_seed(self.np_random_seed)

@@ -13,6 +13,7 @@ from arena.core.seeds import Split, split_of_instance, task_seeds
 from arena.core.task import Task
 from arena.core.text import clean
 from arena.core.tools import fill_template, read_calls
+from arena.environments._sandbox_snapshots import SandboxSnapshots
 from arena.environments.terminal._boxes import Plan, open_box, plan_for
 from arena.environments.terminal._formats import TerminalTask, choose, find_tasks, read_task
 from arena.environments.terminal._solutions import solution_of
@@ -55,7 +56,7 @@ def tasks(split: Split, seed: int, **params: Any) -> Iterator[Task]:
             yield Task("arena/Terminal-v0", next(seeds), params, name, TURNS)
 
 
-class Terminal(AsyncEnv):
+class Terminal(SandboxSnapshots, AsyncEnv):
     """Command lines in, what they print out; the reward is what the task's tests write, when the work is handed in.
 
     Args:
@@ -88,14 +89,11 @@ class Terminal(AsyncEnv):
         self._solution_ran = False
 
     async def _reset(self, task: str | None) -> tuple[str, dict[str, Any]]:
-        await self._let_go()
         name = task if task is not None else sorted(self._found)[int(self.np_random.integers(len(self._found)))]
-        folder = choose(self._found, name)
-        self._back_end = self._back_end or choose_back_end(self._wanted)
-        self._task = read_task(folder)
-        self._plan = plan_for(folder, self._back_end)
-        self._box = await open_box(self._back_end, self._task, self._plan)
+        self._box = await self._opened(name)
         self._solution_ran = False
+        assert self._plan is not None
+        assert self._task is not None
         workdir = self._plan.folders[0]
         self.instructions = INSTRUCTIONS.format(
             instruction=self._task.instruction, workdir=workdir, timeout=self._timeout, submit=SUBMIT
@@ -103,6 +101,15 @@ class Terminal(AsyncEnv):
         shell = await self._box.shell()
         shown = await shell.run("ls -A", merge=True)
         return f"{workdir}$ ls -A\n{shown.text}".rstrip(), {"instance": name}
+
+    async def _opened(self, name: str) -> Sandbox:
+        """The box of a task, in the place of the one there was."""
+        await self._let_go()
+        folder = choose(self._found, name)
+        self._back_end = self._back_end or choose_back_end(self._wanted)
+        self._task = read_task(folder)
+        self._plan = plan_for(folder, self._back_end)
+        return await open_box(self._back_end, self._task, self._plan)
 
     async def _step(self, action: str) -> StepResult:
         calls = read_calls(action)
@@ -165,6 +172,19 @@ class Terminal(AsyncEnv):
         assert self._plan is not None
         assert self._box is not None
         return await verify(self._back_end, self._task, self._plan, self._box)
+
+    def _sandbox(self) -> Sandbox:
+        assert self._box is not None
+        return self._box
+
+    def _noted(self) -> dict[str, Any]:
+        assert self._task is not None
+        return {"task": self._task.name, "solution_ran": self._solution_ran}
+
+    async def _reopened(self, noted: dict[str, Any]) -> Sandbox:
+        self._box = await self._opened(noted["task"])
+        self._solution_ran = noted["solution_ran"]
+        return self._box
 
     async def _let_go(self) -> None:
         if self._box is not None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from arena.core.errors import UsageError
-from arena.sandboxes import SandboxSpec, SyncSandbox, _shell
+from arena.sandboxes import SandboxSpec, SyncSandbox, _shell, load_snapshot
 
 SPEC = SandboxSpec(processes=64, memory=128 << 20, disk=32 << 20, timeout=120)
 
@@ -283,6 +283,26 @@ def test_one_snapshot_feeds_many_branches(box, back_end):
     assert box.stats().snapshots == 0
     with pytest.raises(UsageError, match="released"):
         box.restore(snapshot)
+
+
+def test_a_snapshot_travels_as_bytes(box, back_end):
+    """To another process, or into a record: files, links and the shell's state are as they were."""
+    shell = box.shell()
+    shell.run("printf 'a\\0b' >bytes; ln -s bytes link; cd /tmp; word='two\nlines'")
+    snapshot = box.snapshot()
+    data = snapshot.to_bytes()
+    snapshot.release()
+    with pytest.raises(UsageError, match="has been released"):
+        snapshot.to_bytes()
+    with SyncSandbox(SPEC, back_end) as other:
+        loaded = load_snapshot(data)
+        other.restore(loaded)
+        loaded.release()
+        said = other.shell().run('pwd; printf "%s" "$word"; cat /work/link')
+        assert said.stdout == b"/tmp\ntwo\nlinesa\0b"
+    for damaged in (b"", data[:-9], b"no snapshot"):
+        with pytest.raises(UsageError, match="no snapshot of a sandbox, or they are damaged"):
+            load_snapshot(damaged)
 
 
 def test_a_snapshot_fits_sandboxes_with_the_same_folders(box, back_end):

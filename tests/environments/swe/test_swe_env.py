@@ -11,7 +11,8 @@ from rotation import rotating
 
 import arena
 from arena.core import registry
-from arena.core.errors import UnknownName
+from arena.core.env import Oracle, Snapshots, ability
+from arena.core.errors import ResetNeeded, UnknownName
 from arena.environments.swe import _manifest, _running
 from arena.environments.swe._running import outcomes_of, plan_of, run_tests
 from arena.environments.swe._sources import PYTEST, original_tree, packages_folder
@@ -53,6 +54,26 @@ def test_a_repair_counts_when_a_limit_ends_the_episode(swe):
     swe.step('[{"tool": "edit", "arguments": {"path": "tiny/__init__.py", "old": "t - n", "new": "t + n"}}]')
     reward, info = swe.get_wrapper_attr("conclude")("turns")
     assert reward == info["score"] == 1.0
+
+
+def test_an_episode_branches_in_its_middle(swe):
+    """Each branch has its own files and shell, and is graded for itself; the first goes on as if nothing was."""
+    branches = ability(swe, Snapshots)
+    begin(swe)
+    swe.step("word=kept; touch new")
+    saved = branches.snapshot()
+    swe.step("rm new; sed -i 's/result - number/result + number/' tiny/__init__.py")
+    assert swe.step("submit")[1] == 1.0
+    branches.restore(saved)
+    assert swe.step("echo $word; git status --short")[0] == "kept\n?? new"
+    assert ability(swe, Oracle).oracle_action() != "submit"
+    assert swe.step("submit")[1] == 0.0
+    with pytest.raises(ResetNeeded, match="no state to save"):
+        branches.snapshot()
+    branches.restore(saved)
+    swe.step(ability(swe, Oracle).oracle_action())
+    assert ability(swe, Oracle).oracle_action() == "submit"
+    assert swe.step("submit")[1] == 1.0
 
 
 def test_doing_nothing_scores_nothing(swe):

@@ -6,10 +6,12 @@ import json
 
 import pytest
 
+from arena.cli._app import run as arena
 from arena.core import registry
 from arena.core.checks import EnvContract
 from arena.core.env import Oracle, ability
 from arena.core.errors import UnknownName, UsageError
+from arena.evaluation import evaluate
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,19 @@ def test_work_counts_when_a_limit_ends_the_episode(tmp_path):
     reward, info = env.get_wrapper_attr("conclude")("turns")
     assert (reward, info["score"]) == (1.0, 1.0)
     env.close()
+
+
+def test_a_recorded_episode_is_branched_from_its_snapshots(tmp_path, capsys):
+    """Nothing is run again: the files and the shell are those of the snapshot."""
+    tasks = harbor(tmp_path / "tasks", HONEST, toml='[metadata]\nsplit = "eval"\n')
+    params = {"tasks": str(tasks), "backend": "bubblewrap"}
+    run = evaluate("arena/Terminal-v0", "oracle", tasks=1, params=params, snapshots=True, out=tmp_path / "run").run
+    assert [turn.action for turn in run.episode(0).turns][1:] == ["submit"]
+    assert (
+        arena(["replay", str(tmp_path / "run"), "0", "--fork", "1", "-a", "oracle", "-o", str(tmp_path / "branch")])
+        == 0
+    )
+    assert "success, score 1.00, 2 turns, from turn 1 by snapshot" in " ".join(capsys.readouterr().out.split())
 
 
 def test_tools_and_words_are_the_same_action(tmp_path, play):
