@@ -397,9 +397,10 @@ def test_an_update_waits_for_answers_in_progress(tiny_model):
 
     async def run():
         model = LocalModel(str(tiny_model))
-        await asyncio.to_thread(model.load)
+        engine = await asyncio.to_thread(model.load)
         first = asyncio.create_task(model.complete([Message.of("user", "hi")], Sampling(max_tokens=60, seed=2)))
-        await asyncio.sleep(0.02)
+        while not (engine.sampler._active or first.done()):
+            await asyncio.sleep(0.001)
 
         def update():
             with model.updating("step-1"):
