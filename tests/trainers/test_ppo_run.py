@@ -372,7 +372,7 @@ REFUSED = {
     "another tokenizer": (lambda folder, _: build_tiny_model(folder, vocabulary=350), "has another tokenizer"),
     "sees what follows": (_bert, "every token see those after it"),
     "a shorter context": (_short, r"reads 64 tokens.*set policy.context=64"),
-    "another head": (_other_head, "'value' None"),
+    "another head": (_other_head, "has no head 'value', and this training needs a scalar"),
 }
 
 
@@ -387,7 +387,7 @@ def test_a_critic_that_does_not_fit_is_refused_before_anything_is_written(tiny_m
 
 @pytest.mark.parametrize(
     ("critic", "said"),
-    [("copi", "no critic 'copi': copy, shared"), ("./nowhere", "no model folder"), ("small:width=3", "width")],
+    [("copi", "no critic 'copi': copy, shared"), ("./nowhere", "no critic './nowhere': copy, shared"), ("small:width=3", "width")],
 )
 def test_a_critic_that_does_not_exist_is_refused(tiny_model, tmp_path, critic, said):
     """A slip in the name must not become the default."""
