@@ -107,11 +107,20 @@ def serving(*answers: Answer) -> Iterator[ScriptedServer]:
 
     async def main() -> None:
         loops.append(asyncio.get_running_loop())
-        listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**20)
+        served: list[tuple[asyncio.StreamWriter, asyncio.Task[None]]] = []
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            served.append((writer, asyncio.ensure_future(server.serve(reader, writer))))
+
+        listening = await asyncio.start_server(connected, "127.0.0.1", 0, limit=2**20)
         server.port = listening.sockets[0].getsockname()[1]
         ready.set()
         await stop.wait()
         listening.close()
+        for writer, task in served:  # one that was cancelled before it began would leave its connection open
+            task.cancel()
+            writer.transport.abort()
+        await asyncio.gather(*(task for _, task in served), return_exceptions=True)
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
