@@ -58,8 +58,8 @@ explain what was earned: offline ArCHer's critic chooses well on `maze` (see bes
 ONLINE = f"""Each run goes on from the same clone of a few demonstrations; the maze here is drawn anew for each task, as
 in the learning benchmark. Success on held-out tasks is compared after as many turns as the shortest of all runs had.
 Beside the median of the turns to {GOAL:.0%} success stands how many seeds got there. "Times ArCHer's" is how many times
-as many turns as ArCHer an algorithm took, by medians, with 95 % of bootstraps; "never" where the median run did not
-get there in the turns it had. The paper (Zhou et al. 2024) speaks of about 100 times.
+as many turns as ArCHer an algorithm took, by medians, with 95 % of bootstraps; "never" where its median run did not
+get there in the turns it had, 0.00 where ArCHer's did not. The paper (Zhou et al. 2024) speaks of about 100 times.
 """
 
 CALIBRATION = """ArCHer with both kinds of critic. The trained policy plays 100 held-out episodes, and the critic's Q
