@@ -288,7 +288,7 @@ def test_one_snapshot_feeds_many_branches(box, back_end):
 def test_a_snapshot_travels_as_bytes(box, back_end):
     """To another process, or into a record: files, links and the shell's state are as they were."""
     shell = box.shell()
-    shell.run("printf 'a\\0b' >bytes; ln -s bytes link; cd /tmp; word='two\nlines'")
+    shell.run("cd /work; printf 'a\\0b' >bytes; ln -s bytes link; cd /tmp; word='two\nlines'")
     snapshot = box.snapshot()
     data = snapshot.to_bytes()
     snapshot.release()
