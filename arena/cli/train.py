@@ -232,8 +232,12 @@ class _Interrupts:
             self._before[number] = signal.signal(number, self._handle)
         return self
 
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        from arena.trainers._ranks import RankLost
+
+        # torchrun at once ends the ranks that are left: the word on what happened comes first.
+        before = self._before | ({signal.SIGTERM: signal.SIG_IGN} if isinstance(error, RankLost) else {})
+        for number, handler in before.items():
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
