@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._value_runs import append, lines_of
+from benchmarks._value_runs import append, lines_of, read_turns
 from benchmarks._value_tasks import TASKS
 
 NAMES = ("bc", "mc", "ilql")
@@ -73,17 +73,9 @@ def ask_missing(wanted: Iterable[tuple[str, str, int]], file: Path, work: Path) 
 
 def ranked(task: str, name: str, seed: int, folder: Path) -> Ranked:
     """Ask one run about the states that the clone beside it met."""
-    from arena.agents import build
-    from arena.records import open_run
-    from arena.trainers import TurnTable
-    from arena.trainers._policy import Policy
-    from arena.trainers._turn_rows import TurnReader
-
-    with open_run(folder / "played-bc") as run:
-        episodes = [episode for episode in run.episodes() if episode.outcome.scored and episode.turns][:_EPISODES]
-    policy = Policy.load(str(folder / "bc" / "model"))
-    reader = TurnReader(lambda model: build(TASKS[task].agent, model), policy.model, policy.context)
-    prompts = reader.rows(episodes, TurnTable.from_episodes(episodes), 1.0, own=False).sequences["prompt"]
+    model, agent = folder / "bc" / "model", TASKS[task].agent
+    policy, episodes, rows = read_turns(folder / "played-bc", model, agent, 1.0, _EPISODES)
+    prompts = rows.sequences["prompt"]
     exact, moves = exact_worth(episodes)
     tokens = [policy.tokenizer.encode(move, add_special_tokens=False)[0] for move in moves]
     scores = scores_after(prompts, policy.network, folder / name / "critic")

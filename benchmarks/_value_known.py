@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks._value_exact import scores_after
 from benchmarks._value_online import least_q
-from benchmarks._value_runs import append, lines_of
+from benchmarks._value_runs import append, lines_of, read_turns
 from benchmarks._value_tasks import TASKS
 
 NAMES = ("mc", "ilql", "offline_archer")
@@ -80,17 +80,7 @@ def share_explained(said: NDArray[Any], came: NDArray[Any]) -> float:
 
 def _explained(task: str, name: str, folder: Path, run_folder: Path) -> tuple[float, float]:
     """What Q, and what the turn's number, explain of the returns of a run's turns."""
-    from arena.agents import build
-    from arena.records import open_run
-    from arena.trainers import TurnTable
-    from arena.trainers._policy import Policy
-    from arena.trainers._turn_rows import TurnReader
-
-    with open_run(run_folder) as run:
-        episodes = [episode for episode in run.episodes() if episode.outcome.scored and episode.turns]
-    policy = Policy.load(str(folder / "bc" / "model"))
-    reader = TurnReader(lambda model: build(TASKS[task].agent, model), policy.model, policy.context)
-    rows = reader.rows(episodes, TurnTable.from_episodes(episodes), _GAMMA, own=False)
+    policy, _, rows = read_turns(run_folder, folder / "bc" / "model", TASKS[task].agent, _GAMMA)
     prompts, answers = rows.sequences["prompt"], rows.sequences["answer"]
     came, number, critic = rows.scalars["return"], rows.scalars["turn"], folder / name / "critic"
     if name == "offline_archer":

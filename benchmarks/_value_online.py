@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks._learning_runs import Learned, Said, learn_on, name_of
 from benchmarks._learning_tasks import LearningTask
-from benchmarks._value_runs import append, lines_of
+from benchmarks._value_runs import append, lines_of, read_turns
 from benchmarks._value_tasks import ARCHERS, ONLINE_TASKS, archer_told
 
 _BINS, _EPISODES, _GAMMA = 10, 100, 0.95
@@ -87,22 +87,13 @@ def calibration(folder: Path, task: LearningTask, seed: int) -> tuple[tuple[floa
     The trained policy plays them. An episode that the turn limit ends has earned what it has earned: the critic
     here is trained without bootstrapping from the state at the limit.
     """
-    from arena.agents import build
     from arena.evaluation import evaluate
-    from arena.records import open_run
-    from arena.trainers import TurnTable
-    from arena.trainers._policy import Policy
-    from arena.trainers._turn_rows import TurnReader
 
     out = folder / "calibration"
     shutil.rmtree(out, ignore_errors=True)
     told = {"params": task.params, "max_turns": task.max_turns, "tasks": min(_EPISODES, task.held_out), "seed": seed}
     evaluate(task.env, task.agent, f"hf:{folder / 'model'}", out=out, concurrency=64, **told)
-    with open_run(out) as run:
-        episodes = [episode for episode in run.episodes() if episode.outcome.scored and episode.turns]
-    policy = Policy.load(str(folder / "model"))
-    reader = TurnReader(lambda model: build(task.agent, model), policy.model, policy.context)
-    turns = reader.rows(episodes, TurnTable.from_episodes(episodes), _GAMMA, own=False)
+    _, _, turns = read_turns(out, folder / "model", task.agent, _GAMMA)
     sequences = turns.sequences
     ids = [np.concatenate(both) for both in zip(sequences["prompt"], sequences["answer"], strict=True)]
     said, came = least_q(folder / "critic", ids), turns.scalars["return"]

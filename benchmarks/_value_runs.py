@@ -87,6 +87,33 @@ def append(file: Path, found: Any) -> None:
         opened.write(json.dumps(asdict(found)) + "\n")
 
 
+def read_turns(
+    run_folder: Path, model: Path, agent: str, gamma: float, most: int | None = None
+) -> tuple[Any, Any, Any]:
+    """The scored episodes of a run and their turns, written as an agent with a model would have been shown them.
+
+    Args:
+        run_folder: of the run.
+        model: in whose tokens.
+        agent: spec of the agent.
+        gamma: discount per turn of the returns.
+        most: so many episodes at most.
+
+    Returns:
+        The model as a policy, the episodes, and their `TurnRows`.
+    """
+    from arena.agents import build
+    from arena.trainers import TurnTable
+    from arena.trainers._policy import Policy
+    from arena.trainers._turn_rows import TurnReader
+
+    with open_run(run_folder) as run:
+        episodes = [episode for episode in run.episodes() if episode.outcome.scored and episode.turns][:most]
+    policy = Policy.load(str(model))
+    reader = TurnReader(lambda made: build(agent, made), policy.model, policy.context)
+    return policy, episodes, reader.rows(episodes, TurnTable.from_episodes(episodes), gamma, own=False)
+
+
 def run_missing(
     wanted: Iterable[tuple[str, str, int]], file: Path, work: Path, say: Said = print, **changes: Any
 ) -> list[Played]:
@@ -219,4 +246,4 @@ class Offline:
         return folder
 
 
-__all__ = ["NAMES", "Offline", "Played", "append", "lines_of", "read", "run_missing"]
+__all__ = ["NAMES", "Offline", "Played", "append", "lines_of", "read", "read_turns", "run_missing"]

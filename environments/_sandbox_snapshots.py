@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,7 +46,7 @@ class SandboxSnapshots:
         }
         saved = await self._sandbox().snapshot()
         try:
-            return json.dumps(frame).encode() + b"\n" + saved.to_bytes()
+            return json.dumps(frame).encode() + b"\n" + await asyncio.to_thread(saved.to_bytes)
         finally:
             saved.release()
 
@@ -53,7 +54,7 @@ class SandboxSnapshots:
         """Go (back) to a saved state, in a sandbox of its own."""
         assert isinstance(snapshot, bytes)
         head, _, content = snapshot.partition(b"\n")
-        frame, saved = json.loads(head), load_snapshot(content)
+        frame, saved = json.loads(head), await asyncio.to_thread(load_snapshot, content)
         try:
             sandbox = await self._reopened(frame["noted"])
             await sandbox.restore(saved)

@@ -7,9 +7,9 @@ import os
 import subprocess
 
 import pytest
+from playing import oracle_and_idle
 
 import arena
-from arena.core.env import Oracle, ability
 from arena.core.errors import MissingPrerequisite, UnknownName, UsageError
 from arena.environments.swe._box import COMMIT, DATES
 from arena.environments.swe._image_box import eval_script
@@ -204,15 +204,7 @@ def test_tasks_of_images_say_what_they_lack(require, repository):
 
 def scores(env, id):
     """What the oracle and doing nothing get, and what the grading of each said."""
-    oracle = ability(env, Oracle)
-    found = []
-    for action in (oracle.oracle_action, lambda: "submit"):
-        env.reset(seed=2**31, options={"task": id})
-        ended = False
-        while not ended:
-            _, _, ended, _, info = env.step(action())
-        found.append((info["score"], info["grading"]["trouble"]))
-    return found
+    return [(info["score"], info["grading"]["trouble"]) for info in oracle_and_idle(env, id)]
 
 
 def test_harbors_folders_are_tasks_too(require, tmp_path):

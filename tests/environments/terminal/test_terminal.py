@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from playing import oracle_and_idle
 
 from arena.cli._app import run as arena
 from arena.core import registry
@@ -64,14 +65,7 @@ def test_the_suite_is_ten_tasks_of_ten_names():
 def test_the_oracle_solves_each_task_of_the_suite_and_doing_nothing_none(task):
     """The suite says that it is proved."""
     env = registry.make("arena/Terminal-v0", backend="bubblewrap")
-    oracle = ability(env, Oracle)
-    scores = []
-    for action in (oracle.oracle_action, lambda: "submit"):
-        env.reset(seed=2**31, options={"task": task})
-        ended = False
-        while not ended:
-            _, _, ended, _, info = env.step(action())
-        scores.append(info["score"])
+    scores = [info["score"] for info in oracle_and_idle(env, task)]
     env.close()
     assert scores == [1.0, 0.0]
 
