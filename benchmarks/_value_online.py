@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.core.seeds import Split
+from arena.evaluation.statistics import wilson
 from benchmarks._learning_runs import Learned, Said, learn_on, name_of
-from benchmarks._learning_tasks import LearningTask
+from benchmarks._learning_tasks import LEARNING, LearningTask
 from benchmarks._value_runs import append, lines_of, read_turns
-from benchmarks._value_tasks import ARCHERS, ONLINE_TASKS, archer_told
+from benchmarks._value_tasks import ARCHERS, ONLINE_TASKS, SAMPLED, archer_told, drawn_from
 
-_BINS, _EPISODES, _GAMMA = 10, 100, 0.95
+_BINS, _EPISODES, _GAMMA, _POOLED = 10, 100, 0.95, 8
 
 
 @dataclass(frozen=True)
@@ -70,18 +72,44 @@ def learned(key: tuple[str, str, int], work: Path, say: Said = print, **changes:
     """Clone a student and let it go on playing."""
     task, name, seed = key
     known = replace(ONLINE_TASKS[task], **changes)
+    split: Split = "train" if task in SAMPLED else "eval"
     told: dict[str, Any] = {}
     parts: list[tuple[tuple[float, ...], tuple[float, ...]]] = []
     if name in ARCHERS:
         told = {**archer_told(task, name), **({"steps": changes["steps"]} if "steps" in changes else {})}
         told["eval_every"] = max(told["steps"] // 6, 1)
-    look = (lambda folder: parts.append(calibration(folder, known, seed))) if name in ARCHERS else None
+    if task in SAMPLED:
+        told |= {"eval_every": 0, "tasks": known.train_tasks}
+    look = (lambda folder: parts.append(calibration(folder, known, split, seed))) if name in ARCHERS else None
     found = learn_on(known, key, work, say, told=told, look=look)
+    if task in SAMPLED:
+        group = told.get("group_size", LEARNING["group_size"])
+        found = replace(found, points=pooled(found.sampled, group, known.train_tasks))
     predicted, earned = parts[0] if parts else ((), ())
     return Trained(**vars(found), predicted=predicted, earned=earned)
 
 
-def calibration(folder: Path, task: LearningTask, seed: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def pooled(sampled: list[list[float]], group: int, tasks: int) -> list[list[float]]:
+    """[turns so far, success, low, high] of what was sampled, eight episodes of each task to a point.
+
+    Args:
+        sampled: [turns with those of the step, success of its episodes] of each step.
+        group: episodes of each task in a step.
+        tasks: of a step; each of them plays all tasks.
+    """
+    before = [0.0, *(turns for turns, _ in sampled)]
+    found = []
+    for first in range(0, len(sampled), steps := max(_POOLED // group, 1)):
+        part = sampled[first : first + steps]
+        success, number = float(np.mean([won for _, won in part])), tasks * group * len(part)
+        low, high = wilson(success * number, number)
+        found.append([float(np.mean(before[first : first + len(part)])), success, low, high])
+    return found
+
+
+def calibration(
+    folder: Path, task: LearningTask, split: Split, seed: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """What the critic of a run says of the turns of held-out episodes, and what came of them; see `Trained`.
 
     The trained policy plays them. An episode that the turn limit ends has earned what it has earned: the critic
@@ -92,6 +120,7 @@ def calibration(folder: Path, task: LearningTask, seed: int) -> tuple[tuple[floa
     out = folder / "calibration"
     shutil.rmtree(out, ignore_errors=True)
     told = {"params": task.params, "max_turns": task.max_turns, "tasks": min(_EPISODES, task.held_out), "seed": seed}
+    told |= drawn_from(split)
     evaluate(task.env, task.agent, f"hf:{folder / 'model'}", out=out, concurrency=64, **told)
     _, _, turns = read_turns(out, folder / "model", task.agent, _GAMMA)
     sequences = turns.sequences

@@ -21,7 +21,7 @@ from benchmarks._value_known import NAMES as CRITICS
 from benchmarks._value_known import Known
 from benchmarks._value_online import Trained
 from benchmarks._value_runs import NAMES, Played
-from benchmarks._value_tasks import ARCHERS, CANDIDATES, OFFLINE, ON_POLICY, ONLINE_TASKS, TASKS
+from benchmarks._value_tasks import ARCHERS, CANDIDATES, OFFLINE, ON_POLICY, ONLINE_TASKS, SAMPLED, TASKS
 from benchmarks._value_turns import median_of, ratio_of_medians, success_after, turns_to
 from benchmarks._value_words import GOAL
 
@@ -158,7 +158,7 @@ def _online(runs: Sequence[Trained], folder: Path) -> str:
             [curve_of(some) for some in found.values()],
             title=task,
             across="turns",
-            measure="success on held-out tasks, IQM over seeds",
+            measure=f"success {'of the episodes sampled' if task in SAMPLED else 'on held-out tasks'}, IQM over seeds",
         )
         plot, *_ = save_figure(drawn, folder / f"value-{task}")
         lines += [f"### {task}\n", f"![{task}]({plot.name})\n"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from arena.core.seeds import Split
 from arena.trainers._student import AGENT, CONVERSING
 from benchmarks._learning_tasks import TASKS as LEARNING_TASKS
 from benchmarks._learning_tasks import LearningTask
@@ -25,6 +26,7 @@ class ValueTask:
         agent: what the student is shown.
         student: sizes of the student, as `build_student` takes them.
         held_out: tasks of an evaluation, the same ones for every run.
+        split: what they are drawn from. Elsewhere than in "eval", they are new episodes of what the data is about.
         told: algorithm -> what it is told here besides `TOLD`.
     """
 
@@ -37,6 +39,7 @@ class ValueTask:
     agent: str = AGENT
     student: dict[str, Any] = field(default_factory=dict)
     held_out: int = 200
+    split: Split = "eval"
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -48,10 +51,17 @@ class ValueTask:
     @property
     def played(self) -> dict[str, Any]:
         """What every evaluation of it is told."""
-        return {"params": self.params, "max_turns": self.max_turns, "tasks": self.held_out}
+        told = {"params": self.params, "max_turns": self.max_turns, "tasks": self.held_out}
+        return {**told, **drawn_from(self.split)}
+
+
+def drawn_from(split: Split) -> dict[str, Any]:
+    """What an evaluation is told to draw its tasks: of the training split, others than those of any training."""
+    return {"split": split, "task_seed": 0 if split == "eval" else 1_000_000}
 
 
 _MIXED = {"oracle": 0.1, "noisy:epsilon=0.7": 0.5, "random": 0.4}
+_THINGS = {"objects": 24, "questions": 10}
 _QUESTIONS: dict[str, Any] = {"vocabulary": 3000, "context": 1024, "answer": 5}
 _ASKING = "chat:system=nothing.j2,max_tokens=6"
 
@@ -81,12 +91,15 @@ TASKS = {
     ),
     "questions": ValueTask(
         "arena/TwentyQuestions-v0",
-        {},
-        20,
-        "over 500 questions, half of them guesses",
+        _THINGS,
+        10,
+        "which of 24 things is meant, by 193 questions and guesses",
         {"oracle": 0.1, "noisy:epsilon=0.3": 0.5, "noisy:epsilon=0.7": 0.4},
+        episodes=1000,
         agent=_ASKING,
         student=_QUESTIONS,
+        split="train",
+        told={"bc": {"epochs": 24}, "filtered_bc": {"epochs": 80}},
     ),
     "maze-new": ValueTask(
         "arena/Maze-v0", {"size": 4, "walls": 0.5}, 12, "every held-out maze is one that nobody has seen", _MIXED
@@ -146,14 +159,15 @@ ONLINE_TASKS = {
     "maze": LEARNING_TASKS["maze"],
     "questions": LearningTask(
         "arena/TwentyQuestions-v0",
-        {},
-        20,
-        "over 500 questions, half of them guesses",
+        _THINGS,
+        10,
+        "which of 24 things is meant, by 193 questions and guesses",
         agent=_ASKING,
         student=_QUESTIONS,
-        demonstrations=60,
-        passes=15,
+        demonstrations=21,
+        passes=25,
         steps=12,
+        train_tasks=21,
     ),
 }
 
@@ -174,12 +188,21 @@ ARCHERS: dict[str, dict[str, Any]] = {
 """ArCHer plays a quarter of the others' episodes a step, in twice as many steps: its sample efficiency is what is asked
 about, and its critic learns from all that was played before."""
 
-_TWENTY = {"low": -25.0, "high": 5.0}
+SAMPLED = ("questions",)
+"""Online tasks whose success is that of the episodes they sample: who has never heard of a thing cannot name it, so
+things are not held out."""
+
+_QUESTIONING: dict[str, dict[str, Any]] = {
+    "archer": {"critic_batch": 32},
+    "archer_hl": {"critic_batch": 32, "low": -10.0, "high": 1.0},
+}
+"""HL-Gauss's bins have to hold the task's returns. The critic reads all that was asked before, five times as many
+tokens as in a maze, so that it is shown half as many turns at a time."""
 
 
 def archer_told(task: str, name: str) -> dict[str, Any]:
-    """What ArCHer is told on a task: HL-Gauss's bins have to hold the task's returns."""
+    """What ArCHer is told on a task."""
     told = ARCHERS[name]
-    if task == "questions" and name == "archer_hl":
-        told = {**told, "settings": {**told["settings"], **_TWENTY}}
+    if task == "questions":
+        told = {**told, "settings": {**told["settings"], **_QUESTIONING[name]}}
     return {**told, "steps": 2 * ONLINE_TASKS[task].steps}

@@ -16,9 +16,11 @@ over seeds with 95 % bootstrap intervals over seeds (Agarwal et al. 2021, arXiv 
 
 NORMALISED = f"""`maze` and `maze-partial` are LMRL-Gym's own maze, the double T: episodes begin on any of its squares,
 held-out ones on squares where no recorded one began. In `maze-new` every maze is drawn, and held-out ones were never
-seen. Scores are normalised as in LMRL-Gym (Abdulhai et al. 2023, arXiv 2311.18232): 0 is the lowest return in the data,
-50 the data's mean, 100 the oracle's mean on the held-out tasks. `bc` imitates everything, `filtered_bc` the best 30 %;
-the others go on from the model that `bc` made, `mc` and `ilql` by leading its sampling (beta {BETA}).
+seen. `questions` is twenty questions about 24 things, with ten questions; held-out episodes are new ones about the same
+things, as in LMRL-Gym, since who has never heard of a thing cannot name it. Scores are normalised as in LMRL-Gym
+(Abdulhai et al. 2023, arXiv 2311.18232): 0 is the lowest return in the data, 50 the data's mean, 100 the oracle's mean
+on the held-out tasks. `bc` imitates everything, `filtered_bc` the best 30 %; the others go on from the model that `bc`
+made, `mc` and `ilql` by leading its sampling (beta {BETA}).
 
 What `mc` and `ilql` are told, and that `maze` is LMRL-Gym's and no longer what `maze-new` is, was decided on trial runs
 with seed 99, which is in no table, after a first run in which both came out barely above `bc`. What the trials showed:
@@ -58,8 +60,10 @@ explain what was earned: offline ArCHer's critic chooses well on `maze` (see bes
 ONLINE = f"""Each run goes on from the same clone of a few demonstrations; the maze here is drawn anew for each task, as
 in the learning benchmark. Success on held-out tasks is compared after as many turns as the shortest of all runs had.
 Beside the median of the turns to {GOAL:.0%} success stands how many seeds got there. "Times ArCHer's" is how many times
-as many turns as ArCHer an algorithm took, by medians, with 95 % of bootstraps; "never" where its median run did not
-get there in the turns it had, 0.00 where ArCHer's did not. The paper (Zhou et al. 2024) speaks of about 100 times.
+as many turns as ArCHer an algorithm took, by medians, with 95 % of bootstraps; "never" where its median run did not get
+there in the turns it had, 0.00 where ArCHer's did not. On `questions` every step plays all the things that the training
+split has, and success is that of the episodes so sampled, before the step learns from them. The paper (Zhou et al.
+2024) speaks of about 100 times.
 """
 
 CALIBRATION = """ArCHer with both kinds of critic. The trained policy plays 100 held-out episodes, and the critic's Q

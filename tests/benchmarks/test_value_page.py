@@ -10,10 +10,11 @@ pytest.importorskip("transformers")
 pytest.importorskip("matplotlib")
 
 from arena.evaluation import evaluate
+from arena.evaluation.statistics import wilson
 from arena.records import open_run
 from benchmarks._value_exact import Ranked, exact_worth
 from benchmarks._value_known import Known, share_explained
-from benchmarks._value_online import Trained
+from benchmarks._value_online import Trained, pooled
 from benchmarks._value_page import write_page
 from benchmarks._value_runs import Played
 from benchmarks._value_turns import ratio_of_medians, success_after, turns_to
@@ -52,6 +53,15 @@ def test_runs_that_never_got_there_make_no_finite_ratio():
     assert low == 4
     assert high == NEVER
     assert np.isnan(ratio_of_medians(np.array([NEVER]), np.array([NEVER]))).all()
+
+
+def test_sampled_episodes_count_for_the_turns_before_them():
+    """Set to the turns after, a step would seem to have needed its own episodes to be as good as it was."""
+    on_policy = pooled([[100.0, 0.5], [250.0, 0.75]], group=8, tasks=2)
+    assert [point[:2] for point in on_policy] == [[0, 0.5], [100, 0.75]]
+    smaller = pooled([[20.0 * step, 0.25 * (step > 4)] for step in range(1, 9)], group=2, tasks=8)
+    assert [point[:2] for point in smaller] == [[30, 0.0], [110, 0.25]]
+    assert [point[2:] for point in on_policy[:1]] == [list(wilson(8, 16))]
 
 
 def test_the_share_that_is_explained_can_be_worse_than_none():

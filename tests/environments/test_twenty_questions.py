@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from arena.core.errors import UsageError
+from arena.core.seeds import EVAL_SEEDS
 from arena.environments.text.twenty_questions import TwentyQuestions, secrets
 from arena.environments.text.twenty_questions._grammar import predicates
 from arena.environments.text.twenty_questions._reader import _DEEPEST, _MOST_PHRASES, Reading, _Parse, load_reader
@@ -641,6 +642,39 @@ def test_oracle_names_every_object_within_twelve_questions() -> None:
             asked += 1
         assert info["score"] == 1.0
         assert asked <= 12
+
+
+def test_a_game_of_few_objects_means_and_guesses_no_others() -> None:
+    """Its oracle would ask what all that can be meant have in common, and its players guess what is never meant."""
+    env = TwentyQuestions(objects=24)
+    guesses = [thing for thing in TABLE.objects if f"Is it {thing.named}?" in env.legal_actions()]
+    meant = set()
+    for seed in range(100):
+        env.reset(seed=seed)
+        meant.add(TABLE.objects[env.state.secret])
+        asked, terminated = 0, False
+        while not terminated:
+            action = env.oracle_action()
+            assert action in env.legal_actions()
+            _, _, terminated, _, info = env.step(action)
+            asked += 1
+        assert (info["success"], asked <= 7) == (True, True)
+    assert len(guesses) == 24
+    assert meant < set(guesses)
+    assert len({thing.category for thing in guesses}) > 12
+
+
+def test_any_number_of_objects_has_some_to_train_on_and_some_to_be_asked_about() -> None:
+    for number in range(16, len(TABLE.objects) + 1):
+        env = TwentyQuestions(objects=number)
+        env.reset(seed=0)
+        env.reset(seed=EVAL_SEEDS)
+
+
+@pytest.mark.parametrize("number", [0, 15, 1000])
+def test_too_few_or_too_many_objects_are_refused(number: int) -> None:
+    with pytest.raises(UsageError, match=f"takes 16 to {len(TABLE.objects)} objects, not {number}"):
+        TwentyQuestions(objects=number)
 
 
 def test_oracle_wins_from_a_position_too_late_for_asking() -> None:

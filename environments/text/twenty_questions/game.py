@@ -22,6 +22,9 @@ from arena.environments.text.twenty_questions._wording import LONGEST
 
 ID = "arena/TwentyQuestions-v0"
 
+_FEWEST = 16
+"""With fewer, one of the two splits may have none."""
+
 
 @dataclass
 class State:
@@ -41,20 +44,27 @@ class TwentyQuestions(StateSnapshots, Env):
 
     Args:
         questions: how many may be asked, guesses included.
+        objects: how many things may be meant, spread evenly over all kinds; all of them unless told. The
+            player is not told which: few are for learners that find that out by playing.
 
     Raises:
-        UsageError: no questions.
+        UsageError: no questions, fewer than 16 objects, or more than there are.
     """
 
     state_type = State
     state: State
     oracle_from: Literal["anywhere", "start"] = "anywhere"
 
-    def __init__(self, questions: int = 20) -> None:
+    def __init__(self, questions: int = 20, objects: int | None = None) -> None:
+        self._table = load_table()
+        there = len(self._table.objects)
+        number = there if objects is None else objects
         if questions < 1:
             raise UsageError(f"TwentyQuestions takes questions >= 1, not {questions}.")
+        if not _FEWEST <= number <= there:
+            raise UsageError(f"TwentyQuestions takes {_FEWEST} to {there} objects, not {objects}.")
         self.questions = questions
-        self._table = load_table()
+        self._objects = tuple(i * there // number for i in range(number))
         self._reader = load_reader()
         self.instructions = _INSTRUCTIONS.format(questions=questions)
 
@@ -62,11 +72,11 @@ class TwentyQuestions(StateSnapshots, Env):
         if task is not None:
             raise UnknownName("task", task, ())
         secret = self.draw(self._generate, self._digest)
-        self.state = State(secret, self._table.everything, self.questions)
+        self.state = State(secret, _set_of(self._objects), self.questions)
         return "Questions:\n", {"instance": self._digest(secret), "state_key": self._key()}
 
     def _generate(self, generator: np.random.Generator) -> int:
-        return int(generator.integers(len(self._table.objects)))
+        return self._objects[generator.integers(len(self._objects))]
 
     def _digest(self, secret: int) -> str:
         return _digest_of(self._table.objects[secret].names[0])
@@ -89,8 +99,8 @@ class TwentyQuestions(StateSnapshots, Env):
         return "Yes.\n" if yes else "No.\n", 0.0 if solved else -1.0, solved or state.left == 0, False, info
 
     def legal_actions(self) -> Sequence[str]:
-        """The plain question for every fact, and a guess for every object."""
-        return _legal_actions()
+        """The plain question for every fact that some objects differ in, and a guess for every object."""
+        return _legal_actions(self._objects)
 
     def oracle_action(self) -> str:
         """The question that tells most about what is left; the guess, where that is settled or it is the last turn."""
@@ -129,19 +139,25 @@ def _guess(secret: int) -> str:
 
 
 @cache
-def _questions() -> dict[str, int]:
-    """The plain question for every fact that is true of some objects, but not of all, and what it is true of."""
-    table = load_table()
-    return {f.question: f.objects for f in table.facts.values() if f.objects not in (0, table.everything)}
+def _set_of(objects: tuple[int, ...]) -> int:
+    return sum(1 << i for i in objects)
 
 
 @cache
-def _legal_actions() -> tuple[str, ...]:
-    return (*_questions(), *(_guess(i) for i in range(len(load_table().objects))))
+def _questions(among: int) -> dict[str, int]:
+    """The plain question for every fact that some of the objects differ in, and what it is true of."""
+    facts = load_table().facts.values()
+    return {fact.question: fact.objects for fact in facts if fact.objects & among not in (0, among)}
+
+
+@cache
+def _legal_actions(objects: tuple[int, ...]) -> tuple[str, ...]:
+    return (*_questions(_set_of(objects)), *map(_guess, objects))
 
 
 @cache
 def _best_question(candidates: int) -> str:
     """The question that splits the candidates most evenly, the first of several."""
     half = candidates.bit_count() / 2
-    return min(_questions().items(), key=lambda item: math.fabs((item[1] & candidates).bit_count() - half))[0]
+    asked = _questions(load_table().everything).items()
+    return min(asked, key=lambda item: math.fabs((item[1] & candidates).bit_count() - half))[0]
