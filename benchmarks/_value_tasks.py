@@ -183,7 +183,7 @@ _ARCHER: dict[str, Any] = {
 
 ARCHERS: dict[str, dict[str, Any]] = {
     "archer": _ARCHER,
-    "archer_hl": {**_ARCHER, "settings": {**_ARCHER["settings"], "critic_loss": "hl_gauss", "low": -1.0, "high": 2.0}},
+    "archer_hl": {**_ARCHER, "settings": {**_ARCHER["settings"], "critic_loss": "hl_gauss"}},
 }
 """ArCHer plays a quarter of the others' episodes a step, in twice as many steps: its sample efficiency is what is asked
 about, and its critic learns from all that was played before."""
@@ -192,17 +192,18 @@ SAMPLED = ("questions",)
 """Online tasks whose success is that of the episodes they sample: who has never heard of a thing cannot name it, so
 things are not held out."""
 
-_QUESTIONING: dict[str, dict[str, Any]] = {
-    "archer": {"critic_batch": 32},
-    "archer_hl": {"critic_batch": 32, "low": -10.0, "high": 1.0},
-}
-"""HL-Gauss's bins have to hold the task's returns. The critic reads all that was asked before, five times as many
-tokens as in a maze, so that it is shown half as many turns at a time."""
+_BINS = {"keydoor": (-1.0, 2.0), "maze": (-2.0, 2.0), "questions": (-10.0, 1.0)}
+"""Of HL-Gauss, around the returns of each task."""
 
 
 def archer_told(task: str, name: str) -> dict[str, Any]:
-    """What ArCHer is told on a task."""
+    """What ArCHer is told on a task.
+
+    On twenty questions its critic reads all that was asked before, five times as many tokens as in a maze, so that it
+    is shown half as many turns at a time.
+    """
     told = ARCHERS[name]
-    if task == "questions":
-        told = {**told, "settings": {**told["settings"], **_QUESTIONING[name]}}
-    return {**told, "steps": 2 * ONLINE_TASKS[task].steps}
+    settings = {**told["settings"], **({"critic_batch": 32} if task == "questions" else {})}
+    if name == "archer_hl":
+        settings["low"], settings["high"] = _BINS[task]
+    return {**told, "settings": settings, "steps": 2 * ONLINE_TASKS[task].steps}
