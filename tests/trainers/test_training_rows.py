@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import combinations
 
 import hypothesis.strategies as st
 import numpy as np
@@ -128,6 +129,23 @@ def test_every_row_is_in_one_part_within_the_budget(lengths, minibatches, budget
     assert all(len(part) * lengths[part].max() <= max(budget, lengths[part].max()) for part in cut)
     assert len(groups) == min(minibatches, len(lengths))
     assert max(map(len, groups)) - min(map(len, groups)) <= 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_other_cut_computes_less(seed):
+    """One long row among short ones would be the width of all of them: five times the work, as once on questions."""
+    generator = np.random.default_rng(seed)
+    lengths, budget = np.sort(generator.integers(1, 900, generator.integers(1, 9))), int(generator.integers(500, 4000))
+
+    def cost(cut):
+        return sum(len(part) * lengths[part].max() + 512 for part in cut)
+
+    rows = np.arange(len(lengths))
+    every = [np.split(rows, at) for number in rows for at in combinations(rows[1:], number)]
+    allowed = [cut for cut in every if all(len(part) == 1 or len(part) * lengths[part].max() <= budget for part in cut)]
+    found = parts(generator.permutation(rows), lengths, budget)
+    assert np.concatenate(found).tolist() == rows.tolist()
+    assert cost(found) == min(map(cost, allowed))
 
 
 def test_sorted_rows_waste_little_padding():
