@@ -322,7 +322,8 @@ class RunWriter:
             raise InfrastructureError(f"{self.folder} could not be written: {error}.") from error
 
     def _keep_synced(self) -> None:
-        while self._dirty.wait() and not self._ending.wait(_SYNC_SECONDS):
+        # `close` sets both events: where `clear` takes back its second, its first is seen before waiting again.
+        while not self._ending.is_set() and self._dirty.wait() and not self._ending.wait(_SYNC_SECONDS):
             self._dirty.clear()
             self.sync()
 

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import warnings
@@ -22,6 +23,7 @@ from arena.core.errors import InfrastructureError, RecordDamaged, ResumeRefused,
 from arena.core.messages import ImagePart
 from arena.core.outcome import Outcome
 from arena.records import Run, create_run, join_run, open_run, resume_run
+from arena.records import writer as _writer
 
 CONFIG = {"suite": {"name": "small", "hash": "0123"}, "agent": "chat", "limits": {"turns": None, "cost": 1.5}}
 
@@ -284,6 +286,26 @@ def test_a_closed_writer_writes_no_more(folder):
     writer.close()
     with pytest.raises(UsageError, match="closed"):
         writer.append(conversation_episode())
+
+
+def test_a_writer_that_is_closed_while_its_thread_takes_note_is_closed(folder, monkeypatch):
+    """The thread took back the event that `close` had just set and waited for another: now and then a run never ended."""
+    monkeypatch.setattr(_writer, "_SYNC_SECONDS", 0.01)
+    writer = create_run(folder, CONFIG)
+    closing = threading.Thread(target=writer.close, daemon=True)
+
+    class ClosedMeanwhile(threading.Event):
+        def clear(self) -> None:
+            closing.start()
+            assert writer._ending.wait(10)
+            assert self.wait(10)
+            super().clear()
+
+    woken, writer._dirty = writer._dirty, ClosedMeanwhile()
+    woken.set()
+    assert writer._ending.wait(10)
+    closing.join(10)
+    assert not closing.is_alive()
 
 
 def test_a_full_disk_is_an_infrastructure_error(folder):
