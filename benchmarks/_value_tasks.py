@@ -200,10 +200,13 @@ def archer_told(task: str, name: str) -> dict[str, Any]:
     """What ArCHer is told on a task.
 
     On twenty questions its critic reads all that was asked before, five times as many tokens as in a maze, so that it
-    is shown half as many turns at a time.
+    is shown half as many turns at a time. With the other tasks' learning rate the actor unlearned there in two steps
+    what the clone knew (seed 99, which is in no table: success 0.45 -> 0.10).
     """
-    told = ARCHERS[name]
-    settings = {**told["settings"], **({"critic_batch": 32} if task == "questions" else {})}
+    told, settings = ARCHERS[name], dict(ARCHERS[name]["settings"])
+    if task == "questions":
+        settings["critic_batch"] = 32
+        told = {**told, "optimiser": {"learning_rate": 1e-4, "final_share": 0.1}}
     if name == "archer_hl":
         settings["low"], settings["high"] = _BINS[task]
     return {**told, "settings": settings, "steps": 2 * ONLINE_TASKS[task].steps}
