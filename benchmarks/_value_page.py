@@ -23,7 +23,7 @@ from benchmarks._value_online import Trained
 from benchmarks._value_runs import NAMES, Played
 from benchmarks._value_tasks import ARCHERS, CANDIDATES, OFFLINE, ON_POLICY, ONLINE_TASKS, SAMPLED, TASKS
 from benchmarks._value_turns import median_of, ratio_of_medians, success_after, turns_to
-from benchmarks._value_words import GOAL
+from benchmarks._value_words import GOALS
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "value.md"
 COMMAND = "python -m benchmarks.value run && python -m benchmarks.value page"
@@ -163,13 +163,11 @@ def _online(runs: Sequence[Trained], folder: Path) -> str:
         plot, *_ = save_figure(drawn, folder / f"value-{task}")
         lines += [f"### {task}\n", f"![{task}]({plot.name})\n"]
         most = min(run.points[-1][0] for some in found.values() for run in some)
-        lines += [
-            f"| | seeds | before | after {most:,.0f} turns | at the end | turns a run | turns to {GOAL:.0%}, median | "
-            "times ArCHer's | CPU-s a run |"
-        ]
-        lines += ["|---|---|---|---|---|---|---|---|---|"]
+        goals = "".join(f"turns to {goal:.0%}, median | times ArCHer's | " for goal in GOALS)
+        lines += [f"| | seeds | before | after {most:,.0f} turns | at the end | turns a run | {goals}CPU-s a run |"]
+        lines += ["|---|---|---|---|---|---|---|" + "---|---|" * len(GOALS)]
         lines += [_reached(name, some, found.get("archer", []), most) for name, some in found.items()]
-        lines += [] if "archer" in found else ["| archer | not run | | | | | | | |"]
+        lines += [] if "archer" in found else ["| archer | not run | | | | | |" + " | |" * len(GOALS)]
         lines.append("")
     return "\n".join(lines)
 
@@ -177,10 +175,11 @@ def _online(runs: Sequence[Trained], folder: Path) -> str:
 def _reached(name: str, runs: Sequence[Trained], archer: Sequence[Trained], most: float) -> str:
     first, last = np.array([[run.points[0][1], run.points[-1][1]] for run in runs]).T
     turns, seconds = (np.mean(some) for some in ([r.points[-1][0] for r in runs], [r.cpu_seconds for r in runs]))
-    took = np.array([turns_to(run) for run in runs])
     equal = np.array([success_after(run, most) for run in runs])
-    cells = [name, str(len(runs)), *map(with_interval, (first, equal, last)), f"{turns:,.0f}", _turns(took)]
-    cells.append("" if name == "archer" or not archer else _ratio(took, np.array([turns_to(run) for run in archer])))
+    cells = [name, str(len(runs)), *map(with_interval, (first, equal, last)), f"{turns:,.0f}"]
+    for goal in GOALS:
+        took, archers = (np.array([turns_to(run, goal) for run in some]) for some in (runs, archer))
+        cells += [_turns(took), "" if name == "archer" or not archer else _ratio(took, archers)]
     return f"| {' | '.join(cells)} | {seconds:.0f} |"
 
 

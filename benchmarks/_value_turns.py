@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._learning_runs import Learned
-from benchmarks._value_words import GOAL
 
 _DRAWS = 10_000
 
 Values = NDArray[np.float64]
 
 
-def turns_to(run: Learned, goal: float = GOAL) -> float:
-    """Turns after which held-out success first was at least so high, read off between evaluations; inf: never."""
+def turns_to(run: Learned, goal: float) -> float:
+    """Turns after which success first was at least so high, read off between evaluations; inf: never."""
     (before, was), *later = [(point[0], point[1]) for point in run.points]
     if was >= goal:
         return 0.0
@@ -29,7 +28,7 @@ def turns_to(run: Learned, goal: float = GOAL) -> float:
 
 
 def success_after(run: Learned, turns: float) -> float:
-    """Held-out success after so many turns, read off between evaluations."""
+    """Success after so many turns, read off between evaluations."""
     return float(np.interp(turns, [point[0] for point in run.points], [point[1] for point in run.points]))
 
 

@@ -38,9 +38,9 @@ def test_scores_are_normalised_by_the_data_and_the_oracle():
 
 
 def test_turns_to_the_goal_are_read_off_between_evaluations():
-    assert turns_to(trained("archer", 0, 0.4, 0.6, 1.0)) == pytest.approx(1500)
-    assert turns_to(trained("archer", 0, 0.9, 0.2)) == 0
-    assert turns_to(trained("archer", 0, 0.4, 0.7)) == NEVER
+    assert turns_to(trained("archer", 0, 0.4, 0.6, 1.0), 0.8) == pytest.approx(1500)
+    assert turns_to(trained("archer", 0, 0.9, 0.2), 0.8) == 0
+    assert turns_to(trained("archer", 0, 0.4, 0.7), 0.8) == NEVER
     assert success_after(trained("archer", 0, 0.4, 0.6, 1.0), 1500) == pytest.approx(0.8)
 
 
@@ -82,7 +82,8 @@ def test_the_page_says_how_many_seeds_a_figure_rests_on(tmp_path):
     page = write_page(offline, online, exact, known, page=tmp_path / "value.md")
     assert "| bc | 50.0 [50.0, 50.0] (3) | not run | not run | not run | not run |" in page
     assert "| ilql - filtered_bc | +12.5 [+12.5, +12.5] (2) | not run | not run | not run | not run |" in page
-    beside = "0.600 [0.600, 0.600] | 2,000 | never (0 of 3) | never [never, never] | 40 |"
+    never = "never (0 of 3) | never [never, never] | "
+    beside = f"0.600 [0.600, 0.600] | 2,000 | {never}{never}40 |"
     assert "| after 1,000 turns |" in page
     assert f"| grpo | 3 | 0.400 [0.400, 0.400] | 0.500 [0.500, 0.500] | {beside}" in page
     assert (

@@ -289,7 +289,7 @@ def test_a_closed_writer_writes_no_more(folder):
 
 
 def test_a_writer_that_is_closed_while_its_thread_takes_note_is_closed(folder, monkeypatch):
-    """The thread took back the event that `close` had just set and waited for another: now and then a run never ended."""
+    """The thread took back the event that `close` had just set and waited for another: a run that never ended."""
     monkeypatch.setattr(_writer, "_SYNC_SECONDS", 0.01)
     writer = create_run(folder, CONFIG)
     closing = threading.Thread(target=writer.close, daemon=True)
