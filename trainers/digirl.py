@@ -172,16 +172,19 @@ def fit_critics(training: Training, data: Recorded, succeeded: Flags, rows: Sequ
         for batch in update.batches():
             where = batch.columns["returns"].isfinite()
             states, opening = critic.states(batch, where), batch.columns["first"][where]
-            parts = {"step_loss": (STEP, states, batch.columns["returns"][where])}
             asked = opening.isfinite()
-            parts["instruction_loss"] = (INSTRUCTION, states[asked], opening[asked])
-            losses = {
-                name: critic_loss([critic.critic.heads[head](here)[:, 0, 0] for head in heads], wanted)
-                for name, (heads, here, wanted) in parts.items()
+            parts = {
+                "step_loss": (STEP, states, batch.columns["returns"][where], batch.counts["returns"]),
+                "instruction_loss": (INSTRUCTION, states[asked], opening[asked], max(batch.counts["first"], 1.0)),
             }
-            total = losses["step_loss"] / batch.counts["returns"]
-            total = total + losses["instruction_loss"] / max(batch.counts["first"], 1.0)
-            shown = {name: float(each.detach()) / max(len(parts[name][2]), 1) for name, each in losses.items()}
+            losses = {
+                name: critic_loss([critic.critic.heads[head](here)[:, 0, 0] for head in heads], wanted) / number
+                for name, (heads, here, wanted, number) in parts.items()
+            }
+            total = losses["step_loss"] + losses["instruction_loss"]
+            # What is shown of each pass is weighed by its tokens, and there are passes without a first turn.
+            weight = batch.tokens / max(float(batch.mask.sum()), 1.0)
+            shown = {name: float(each.detach()) * weight for name, each in losses.items()}
             update.backward(batch, None, total, shown)
 
 
