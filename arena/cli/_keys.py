@@ -42,7 +42,10 @@ class Keys:
         self._before = termios.tcgetattr(self._terminal)
         self._typed = b""
         self._woken, self._wake = os.pipe()
-        self._resized: Any = signal.signal(signal.SIGWINCH, lambda *_: os.write(self._wake, b"!"))
+        os.set_blocking(self._wake, False)
+        # A signal that comes just before `select` waits does not end the wait; a byte that it leaves in a pipe does.
+        self._told = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        self._resized: Any = signal.signal(signal.SIGWINCH, lambda *_: None)
         tty.setcbreak(self._terminal)
         return self
 
@@ -51,6 +54,7 @@ class Keys:
     ) -> None:
         termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
         signal.signal(signal.SIGWINCH, self._resized)
+        signal.set_wakeup_fd(self._told)
         os.close(self._woken)
         os.close(self._wake)
 

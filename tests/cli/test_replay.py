@@ -7,7 +7,9 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 from typed import COMMAND, Shell, process
 
+from arena.cli._keys import Keys
 from arena.core.episode import TextPart
 from arena.evaluation import evaluate
 from arena.records import create_run, open_run
@@ -182,6 +185,20 @@ def test_arrow_keys_step_through_turns_and_episodes(stepper: Terminal):
     stepper.press("q")
     stepper.see("\x1b[?1049l")
     assert stepper.process.wait(30) == 0
+
+
+def test_a_signal_just_before_a_key_is_waited_for_is_not_slept_through(monkeypatch: pytest.MonkeyPatch):
+    """A Ctrl-C between two instructions left the stepper waiting for a key; it counts as something to wake up for."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with Keys() as keys:
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            os.write(ours, b"x")
+            assert [keys.read(), keys.read()] == ["resize", "x"]
+        assert signal.set_wakeup_fd(-1) == -1
+    os.close(ours)
 
 
 @pytest.mark.parametrize("key", ["\x03", "\x04", "\x1b"])

@@ -84,7 +84,7 @@ def test_parallel_tool_calls_go_there_and_back(url):
     assert first.finish == "tool_calls"
     assert [call.arguments for call in first.tool_calls] == ['{"to": "north"}', '{"to": "up"}']
     results = [Message(role="tool", parts=(ToolResultPart(id=call.id, text="done"),)) for call in first.tool_calls]
-    second = complete(f"openai:tiny@{url},ids=true", results, Sampling(max_tokens=3), [MOVE], first)
+    second = complete(f"openai:tiny@{url},ids=true", results, Sampling(max_tokens=3, seed=1), [MOVE], first)
     assert len(second.token_ids) == 3
     assert [type(part) for part in second.history[1].parts] == [ToolCallPart, ToolCallPart]
 
