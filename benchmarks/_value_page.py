@@ -21,7 +21,17 @@ from benchmarks._value_known import NAMES as CRITICS
 from benchmarks._value_known import Known
 from benchmarks._value_online import Trained
 from benchmarks._value_runs import NAMES, Played
-from benchmarks._value_tasks import ARCHERS, CANDIDATES, OFFLINE, ON_POLICY, ONLINE_TASKS, SAMPLED, TASKS
+from benchmarks._value_tasks import (
+    ARCHERS,
+    BINS,
+    CANDIDATES,
+    OFFLINE,
+    ON_POLICY,
+    ONLINE_TASKS,
+    SAMPLED,
+    TASKS,
+    archers_on,
+)
 from benchmarks._value_turns import median_of, ratio_of_medians, success_after, turns_to
 from benchmarks._value_words import GOALS
 
@@ -204,7 +214,7 @@ def _times(ratio: float) -> str:
 def _losses(runs: Sequence[Trained]) -> str:
     lines = ["## Classification against squared errors\n", _value_words.CALIBRATION]
     lines += ["| | | seeds | calibration error | bias | success after |", "|---|---|---|---|---|---|"]
-    for task in ONLINE_TASKS:
+    for task in BINS:
         for name, loss in zip(ARCHERS, ("squared errors", "HL-Gauss"), strict=True):
             found = [run for run in runs if (run.task, run.algorithm) == (task, name) and run.predicted]
             if not found:
@@ -246,7 +256,7 @@ def _foot(offline: Sequence[Played], online: Sequence[Trained]) -> str:
     where = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
     archers = [run for run in online if run.algorithm in ARCHERS]
     seconds = sum(run.cpu_seconds for run in (*offline, *archers))
-    whole = len(TASKS) * len(NAMES) * SEEDS, len(ONLINE_TASKS) * len(ARCHERS) * SEEDS
+    whole = len(TASKS) * len(NAMES) * SEEDS, sum(len(archers_on(task)) for task in ONLINE_TASKS) * SEEDS
     dates = sorted(run.finished[:10] for run in (*offline, *online)) or ["not run yet"]
     counted = sum(run.name in NAMES for run in offline), len(archers)
     return f"""## How it was measured

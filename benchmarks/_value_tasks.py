@@ -192,8 +192,13 @@ SAMPLED = ("questions",)
 """Online tasks whose success is that of the episodes they sample: who has never heard of a thing cannot name it, so
 things are not held out."""
 
-_BINS = {"keydoor": (-1.0, 2.0), "maze": (-2.0, 2.0), "questions": (-10.0, 1.0)}
-"""Of HL-Gauss, around the returns of each task."""
+BINS = {"keydoor": (-1.0, 2.0), "maze": (-2.0, 2.0)}
+"""Online tasks on which ArCHer is run with HL-Gauss too -> the range of its bins, around the returns."""
+
+
+def archers_on(task: str) -> tuple[str, ...]:
+    """Which kinds of ArCHer are run on an online task."""
+    return tuple(name for name in ARCHERS if name == "archer" or task in BINS)
 
 
 def archer_told(task: str, name: str) -> dict[str, Any]:
@@ -208,5 +213,5 @@ def archer_told(task: str, name: str) -> dict[str, Any]:
         settings["critic_batch"] = 32
         told = {**told, "optimiser": {"learning_rate": 1e-4, "final_share": 0.1}}
     if name == "archer_hl":
-        settings["low"], settings["high"] = _BINS[task]
+        settings["low"], settings["high"] = BINS[task]
     return {**told, "settings": settings, "steps": 2 * ONLINE_TASKS[task].steps}

@@ -21,7 +21,7 @@ from benchmarks import _value_exact, _value_known, _value_online, _value_runs
 from benchmarks._report import RESULTS, Figure, Report
 from benchmarks._value_page import SEEDS, write_page
 from benchmarks._value_runs import NAMES
-from benchmarks._value_tasks import ARCHERS, ON_POLICY, ONLINE_TASKS, TASKS
+from benchmarks._value_tasks import ARCHERS, ON_POLICY, ONLINE_TASKS, TASKS, archers_on
 
 OFFLINE_RUNS, ONLINE_RUNS = RESULTS / "value-offline.jsonl", RESULTS / "value-online.jsonl"
 LEARNING_RUNS, EXACT = RESULTS / "learning.jsonl", RESULTS / "value-exact.jsonl"
@@ -49,12 +49,8 @@ def measure() -> Report:
 
 def wanted_online(tasks: list[str], seeds: list[int]) -> list[tuple[str, str, int]]:
     """ArCHer's runs, and those on-policy ones that the learning benchmark does not make."""
-    return [
-        (task, name, seed)
-        for seed in seeds
-        for task in tasks
-        for name in (*ARCHERS, *(ON_POLICY if task == "questions" else ()))
-    ]
+    names = {task: (*archers_on(task), *(ON_POLICY if task == "questions" else ())) for task in tasks}
+    return [(task, name, seed) for seed in seeds for task in tasks for name in names[task]]
 
 
 def main() -> None:
