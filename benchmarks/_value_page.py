@@ -244,7 +244,7 @@ def _candidates(runs: Sequence[Played]) -> str:
             for a, b in pairs
         ]
         lines.append(f"| {n} - 1, paired | {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, _value_words.CHOSEN])
 
 
 def _success(runs: Mapping[int, Played]) -> str:
