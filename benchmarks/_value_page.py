@@ -179,7 +179,7 @@ def _online(runs: Sequence[Trained], folder: Path) -> str:
         lines += [_reached(name, some, found.get("archer", []), most) for name, some in found.items()]
         lines += [] if "archer" in found else ["| archer | not run | | | | | |" + " | |" * len(GOALS)]
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, _value_words.FOUND])
 
 
 def _reached(name: str, runs: Sequence[Trained], archer: Sequence[Trained], most: float) -> str:
