@@ -97,9 +97,9 @@ def pooled(sampled: list[list[float]], group: int, tasks: int) -> list[list[floa
         group: episodes of each task in a step.
         tasks: of a step; each of them plays all tasks.
     """
-    before = [0.0, *(turns for turns, _ in sampled)]
+    before, steps = [0.0, *(turns for turns, _ in sampled)], max(_POOLED // group, 1)
     found = []
-    for first in range(0, len(sampled), steps := max(_POOLED // group, 1)):
+    for first in range(0, len(sampled), steps):
         part = sampled[first : first + steps]
         success, number = float(np.mean([won for _, won in part])), tasks * group * len(part)
         low, high = wilson(success * number, number)

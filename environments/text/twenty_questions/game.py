@@ -65,6 +65,7 @@ class TwentyQuestions(StateSnapshots, Env):
             raise UsageError(f"TwentyQuestions takes {_FEWEST} to {there} objects, not {objects}.")
         self.questions = questions
         self._objects = tuple(i * there // number for i in range(number))
+        self._among = sum(1 << i for i in self._objects)
         self._reader = load_reader()
         self.instructions = _INSTRUCTIONS.format(questions=questions)
 
@@ -72,7 +73,7 @@ class TwentyQuestions(StateSnapshots, Env):
         if task is not None:
             raise UnknownName("task", task, ())
         secret = self.draw(self._generate, self._digest)
-        self.state = State(secret, _set_of(self._objects), self.questions)
+        self.state = State(secret, self._among, self.questions)
         return "Questions:\n", {"instance": self._digest(secret), "state_key": self._key()}
 
     def _generate(self, generator: np.random.Generator) -> int:
@@ -100,7 +101,7 @@ class TwentyQuestions(StateSnapshots, Env):
 
     def legal_actions(self) -> Sequence[str]:
         """The plain question for every fact that some objects differ in, and a guess for every object."""
-        return _legal_actions(self._objects)
+        return _legal_actions(self._among)
 
     def oracle_action(self) -> str:
         """The question that tells most about what is left; the guess, where that is settled or it is the last turn."""
@@ -139,11 +140,6 @@ def _guess(secret: int) -> str:
 
 
 @cache
-def _set_of(objects: tuple[int, ...]) -> int:
-    return sum(1 << i for i in objects)
-
-
-@cache
 def _questions(among: int) -> dict[str, int]:
     """The plain question for every fact that some of the objects differ in, and what it is true of."""
     facts = load_table().facts.values()
@@ -151,8 +147,8 @@ def _questions(among: int) -> dict[str, int]:
 
 
 @cache
-def _legal_actions(objects: tuple[int, ...]) -> tuple[str, ...]:
-    return (*_questions(_set_of(objects)), *map(_guess, objects))
+def _legal_actions(among: int) -> tuple[str, ...]:
+    return (*_questions(among), *(_guess(i) for i in range(among.bit_length()) if among >> i & 1))
 
 
 @cache
