@@ -52,6 +52,11 @@ class Batch:
     columns: Mapping[str, Tensor] = field(default_factory=dict)
     counts: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def weight(self) -> float:
+        """Turns its share of a mean over the minibatch into a metric, which is averaged over parts by their tokens."""
+        return self.tokens / max(float(self.mask.sum()), 1.0)
+
 
 def batch_of(
     rows: Sequence[Row],

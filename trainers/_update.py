@@ -168,7 +168,7 @@ class Update:
         if self._fitting is not None:
             self._fitting.fit.accumulate()
         if not batch.spare:
-            self._averages.add({**metrics, **more, "loss": float(loss.detach()) * batch.tokens / share}, share)
+            self._averages.add({**metrics, **more, "loss": float(loss.detach()) * batch.weight}, share)
         if batch.completes:
             self._step_all()
             if not np.isfinite(self._norms[-1]):
@@ -180,7 +180,7 @@ class Update:
         entropy = (self._entropy * batch.mask).sum() / batch.tokens
         total = loss - self._config.entropy_bonus * entropy
         share = float(batch.mask.sum())
-        more = {"entropy": float(entropy.detach()) * batch.tokens / share}
+        more = {"entropy": float(entropy.detach()) * batch.weight}
         if self._smoothing is not None and self._turns is not None and not batch.spare:
             penalty = self._smoothing.penalty(self._entropy, self._turn_of(batch), batch.mask)
             total = total + self._config.entropy_bonus * penalty / batch.tokens

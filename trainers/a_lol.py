@@ -161,7 +161,7 @@ def fit_critic(training: Training, config: Config, data: Recorded, returns: Floa
             target = batch.columns["returns"]
             error = 0.5 * (update.values(batch) - target.nan_to_num()).square()
             total = aggregate(error, target.isfinite(), tokens=batch.counts["returns"])
-            shown = float(total.detach()) * batch.tokens / max(float(batch.mask.sum()), 1.0)
+            shown = float(total.detach()) * batch.weight
             update.backward(batch, None, total, {"value_loss": shown})
 
 

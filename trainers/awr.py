@@ -123,6 +123,6 @@ def train(training: Training, config: Config) -> None:
                 error = 0.5 * (update.values(batch) - target.nan_to_num()).square()
                 fitted = aggregate(error, target.isfinite(), tokens=batch.counts["returns"])
                 total = total + config.value_coefficient * fitted
-                shown = fitted.item() * batch.tokens / max(batch.mask.sum().item(), 1.0)
+                shown = fitted.item() * batch.weight
                 update.backward(batch, logprob, total, {**metrics, "value_loss": shown})
         training.finish(step)

@@ -182,9 +182,7 @@ def fit_critics(training: Training, data: Recorded, succeeded: Flags, rows: Sequ
                 for name, (heads, here, wanted, number) in parts.items()
             }
             total = losses["step_loss"] + losses["instruction_loss"]
-            # What is shown of each pass is weighed by its tokens, and there are passes without a first turn.
-            weight = batch.tokens / max(float(batch.mask.sum()), 1.0)
-            shown = {name: float(each.detach()) * weight for name, each in losses.items()}
+            shown = {name: float(each.detach()) * batch.weight for name, each in losses.items()}
             update.backward(batch, None, total, shown)
 
 
